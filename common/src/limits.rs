@@ -1,0 +1,42 @@
+//! Every bound in one place, each with its unit and its reason.
+
+/// Bytes in one gRPC message of a task's or partial's data. 1 MiB measured best: smaller frames pay
+/// per message, larger ones leave the cache.
+pub const FRAME_BYTES: usize = 1 << 20;
+
+/// Largest gRPC message that either side decodes, in bytes: a frame and its envelope, with room.
+pub const MAX_MESSAGE_BYTES: usize = 2 * FRAME_BYTES;
+
+/// Largest single CSV record in bytes. A quote that is never closed turns the rest of a file into
+/// one record; this keeps that from filling memory.
+pub const MAX_RECORD_BYTES: usize = 16 << 20;
+
+/// Largest CSV header in bytes.
+pub const MAX_HEADER_BYTES: usize = 1 << 20;
+
+/// Smallest task, in bytes, that intake aims for.
+pub const MIN_TASK_BYTES: u64 = 16 << 20;
+
+/// Largest task, in bytes, that intake aims for. A task may be longer by its last record.
+pub const MAX_TASK_BYTES: u64 = 256 << 20;
+
+/// Most columns that a spec may group by.
+pub const MAX_GROUP_COLUMNS: usize = 16;
+
+/// Most aggregates in a spec.
+pub const MAX_AGGREGATES: usize = 16;
+
+/// Longest column name in a spec, in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// Most attempts at one task before its job fails.
+pub const MAX_ATTEMPTS: u32 = 4;
+
+/// Uncompressed payload that a block of a run aims for, in bytes.
+pub const RUN_BLOCK_BYTES: usize = 64 << 10;
+
+/// Rejects that an error message or a job's status names in full.
+pub const NAMED_REJECTS: usize = 10;
+
+/// Most worker threads that a slave may claim.
+pub const MAX_WORKERS: u32 = 1024;

@@ -1,0 +1,62 @@
+//! Runs: the sorted, aggregated answer to one task, as it stands on disk and goes over the wire.
+
+use std::io;
+
+use crate::reject::Reject;
+
+/// Where sorted groups go: a run's writer, or a test's list.
+///
+/// Calls come as: for each segment, heads in strictly ascending order; for each head its tails in
+/// strictly ascending order; then [`GroupSink::end_segment`]. Rejects may come at any time, in input
+/// order. `values` has one entry for each aggregate of the spec.
+pub trait GroupSink {
+    /// Begins the groups of a head (see [`crate::key`]). `first` is the position of the head's first
+    /// record (`task number << 32 | byte offset in the task`) where the spec's order is first-seen,
+    /// else 0.
+    ///
+    /// # Errors
+    /// Whatever the sink's writer gives.
+    fn start_head(&mut self, head: &[u8], first: u64) -> io::Result<()>;
+
+    /// One group, of a tail that is an ordinal.
+    ///
+    /// # Errors
+    /// Whatever the sink's writer gives.
+    fn push_ordinal(&mut self, tail: i64, values: &[i128]) -> io::Result<()>;
+
+    /// One group, of a tail that is bytes.
+    ///
+    /// # Errors
+    /// Whatever the sink's writer gives.
+    fn push_bytes(&mut self, tail: &[u8], values: &[i128]) -> io::Result<()>;
+
+    /// Ends a sorted segment. A partial has more than one where its groups outgrew the slave's
+    /// memory; each is merged as if it were a partial of its own.
+    ///
+    /// # Errors
+    /// Whatever the sink's writer gives.
+    fn end_segment(&mut self) -> io::Result<()>;
+
+    /// Keeps a reject.
+    ///
+    /// # Errors
+    /// Whatever the sink's writer gives.
+    fn reject(&mut self, reject: Reject) -> io::Result<()>;
+}
+
+/// What a task's records came to: the numbers that a receipt adds up.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct TaskTotals {
+    /// Records found, rejected ones included, blank lines not.
+    pub records: u64,
+    /// Records that could not be counted.
+    pub rejects: u64,
+    /// Blank lines, which are skipped.
+    pub blank_lines: u64,
+    /// Line breaks in the task's bytes.
+    pub lines: u64,
+    /// Bytes of the task.
+    pub bytes: u64,
+}
