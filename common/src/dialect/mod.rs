@@ -1,10 +1,14 @@
 //! How an input's bytes are to be read: its delimiter and where the spec's columns stand in it.
 
+mod header;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use header::{Header, HeaderError, read_header};
 
 /// The byte between fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
