@@ -1,0 +1,268 @@
+//! Jobs and slaves as they are shown: the JSON of the HTTP gateway and of `tally --output json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{JobId, SessionId, SlaveId};
+use crate::spec::SpecDraft;
+use crate::value::format_date;
+
+/// Where a job's life stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Its input is still arriving; what has arrived is being counted.
+    Receiving,
+    /// All of its input is there; being counted.
+    Running,
+    /// All is counted; the result is being written.
+    Merging,
+    /// The result is there.
+    Succeeded,
+    /// There will be no result; the job says why.
+    Failed,
+    /// Cancelled by a user.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to the job.
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// Its name as JSON and text show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Running => "running",
+            Self::Merging => "merging",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Which jobs go first.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// As they come.
+    #[default]
+    Default,
+    /// When nothing else waits.
+    Low,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// Its name for people, such as the file's.
+    pub name: String,
+    /// Where its life stands.
+    pub state: JobState,
+    /// Which jobs go first.
+    pub priority: Priority,
+    /// What it computes.
+    pub spec: SpecDraft,
+    /// When it was opened: RFC 3339, UTC.
+    pub opened_at: String,
+    /// When it ended: RFC 3339, UTC.
+    pub ended_at: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What it waits for, such as a slave.
+    pub waiting_for: Option<String>,
+    /// How far it is.
+    pub progress: Progress,
+    /// How many tasks are where.
+    pub tasks: TaskCounts,
+    /// The proof that nothing was lost; complete once the job is past counting.
+    pub receipt: Receipt,
+    /// What came out, once the job has succeeded.
+    pub result: Option<ResultInfo>,
+    /// The first rejects, in input order.
+    pub rejects: Vec<RejectView>,
+    /// Which slaves have counted what.
+    pub slaves: Vec<Share>,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes of (decompressed) input that have arrived.
+    pub bytes_received: u64,
+    /// Bytes of (decompressed) input that are expected; `None` where that is not known.
+    pub bytes_expected: Option<u64>,
+    /// Bytes of input that have been counted, running attempts included.
+    pub bytes_counted: u64,
+    /// Milliseconds since the job was opened, up to its end.
+    pub elapsed_ms: u64,
+    /// Records counted a second so far.
+    pub records_per_second: u64,
+    /// Bytes counted a second so far.
+    pub bytes_per_second: u64,
+}
+
+impl Progress {
+    /// Derives the rates from what was counted in the time that has gone by.
+    pub fn new(
+        bytes_received: u64,
+        bytes_expected: Option<u64>,
+        bytes_counted: u64,
+        elapsed_ms: u64,
+        records: u64,
+    ) -> Self {
+        let rate = |n: u64| n.saturating_mul(1000) / elapsed_ms.max(1);
+        Self {
+            bytes_received,
+            bytes_expected,
+            bytes_counted,
+            elapsed_ms,
+            records_per_second: rate(records),
+            bytes_per_second: rate(bytes_counted),
+        }
+    }
+}
+
+/// How many of a job's tasks are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Cut so far.
+    pub cut: u32,
+    /// Waiting for a slave.
+    pub queued: u32,
+    /// Being counted.
+    pub running: u32,
+    /// Answered.
+    pub done: u32,
+    /// Attempts beyond the first.
+    pub retried: u32,
+}
+
+/// The proof that nothing was lost: `records = counted + rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Records found, rejected ones included.
+    pub records: u64,
+    /// Records in the totals.
+    pub counted: u64,
+    /// Records that could not be counted.
+    pub rejected: u64,
+    /// Blank lines, which are skipped.
+    pub blank_lines: u64,
+    /// Bytes of (decompressed) input, the header included.
+    pub bytes: u64,
+    /// CRC-32C of these bytes.
+    pub crc32c: u32,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultInfo {
+    /// Rows, the header not included.
+    pub rows: u64,
+    /// Bytes of CSV.
+    pub bytes: u64,
+    /// SHA-256 of these bytes: 64 hexadecimal digits.
+    pub sha256: String,
+    /// For each aggregate its value over the whole input.
+    pub totals: Vec<Total>,
+}
+
+/// An aggregate over the whole input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    /// The output column.
+    pub name: String,
+    /// Its value in decimal; it may be larger than 64 bits.
+    pub value: String,
+}
+
+/// A record that could not be counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectView {
+    /// Line of the input, from 1, the header being the first.
+    pub line: u64,
+    /// Offset of its first byte in the (decompressed) input.
+    pub byte_offset: u64,
+    /// The column at fault; `None` where the record as a whole is.
+    pub column: Option<String>,
+    /// What is wrong, for people.
+    pub reason: String,
+    /// The record's bytes as text, the first 256 of them.
+    pub record: String,
+}
+
+/// What one slave has done for a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The slave's name.
+    pub name: String,
+    /// Tasks answered.
+    pub tasks: u32,
+    /// Bytes counted.
+    pub bytes: u64,
+    /// Records counted, rejected ones included.
+    pub records: u64,
+}
+
+/// A slave that is joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlaveView {
+    /// The slave process.
+    pub id: SlaveId,
+    /// Its session.
+    pub session: SessionId,
+    /// Its name for people.
+    pub name: String,
+    /// Its build version.
+    pub version: String,
+    /// Worker threads.
+    pub workers: u32,
+    /// Tasks that are being counted.
+    pub running: u32,
+    /// Tasks that wait on the slave for a worker.
+    pub prefetched: u32,
+    /// Tasks that it has answered in this session.
+    pub completed: u64,
+    /// Attempts that failed in this session.
+    pub failed: u64,
+    /// It finishes what it has and takes no more.
+    pub draining: bool,
+    /// Milliseconds since it was last heard of.
+    pub last_heard_ms: u64,
+    /// Bytes that it has counted in this session.
+    pub bytes: u64,
+    /// Records that it has counted in this session, rejected ones included.
+    pub records: u64,
+}
+
+/// The RFC 3339 form, in UTC, of a number of milliseconds since 1970.
+pub fn timestamp(unix_ms: u64) -> String {
+    let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Clocks past the year 9999 are no use to anybody; the date's four digits just wrap.
+    let date = format_date(i32::try_from(days).unwrap_or(0));
+    let date = String::from_utf8_lossy(&date);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(1_582_934_400_007), "2020-02-29T00:00:00.007Z");
+        assert_eq!(timestamp(1_582_934_399_999), "2020-02-28T23:59:59.999Z");
+    }
+}

@@ -3,6 +3,7 @@
 //! Pure: nothing in this crate knows tokio, opens a file, reads a clock or draws a random number.
 //! Whoever calls it hands in bytes, times and seeds.
 
+pub mod api;
 pub mod backoff;
 pub mod combine;
 pub mod dialect;

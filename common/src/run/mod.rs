@@ -1,8 +1,21 @@
 //! Runs: the sorted, aggregated answer to one task, as it stands on disk and goes over the wire.
 
+mod block;
+mod format;
+mod meta;
+#[cfg(test)]
+mod tests;
+mod varint;
+mod writer;
+
 use std::io;
 
 use crate::reject::Reject;
+
+pub use block::{Group, GroupReader};
+pub use format::{ReadAt, RunError, RunHeader};
+pub use meta::{BlockInfo, OwnedTail, RunMeta};
+pub use writer::{RunSummary, RunWriter};
 
 /// Where sorted groups go: a run's writer, or a test's list.
 ///
