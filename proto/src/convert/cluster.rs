@@ -1,0 +1,307 @@
+//! The messages between master and slaves.
+
+use std::collections::BTreeMap;
+
+use tally_common::dialect::Layout;
+use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
+use tally_common::limits::{MAX_TASK_BYTES, MAX_WORKERS};
+use tally_common::spec::Spec;
+
+use super::spec::delimiter;
+use super::{WireError, draft_from_wire, draft_to_wire, uuid_from_bytes, uuid_to_bytes, wrong};
+use crate::v1;
+
+/// Longest name of a slave, in bytes.
+const MAX_SLAVE_NAME: usize = 128;
+/// Most labels of a slave.
+const MAX_LABELS: usize = 32;
+
+/// Who is joining.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlaveHello {
+    /// The slave process.
+    pub slave: SlaveId,
+    /// A name for people.
+    pub name: String,
+    /// Worker threads.
+    pub workers: u32,
+    /// The slave's build version.
+    pub version: String,
+    /// Free-form labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl SlaveHello {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::Hello {
+        v1::Hello {
+            protocol: Some(crate::PROTOCOL),
+            slave_id: uuid_to_bytes(self.slave.uuid()),
+            name: self.name.clone(),
+            workers: self.workers,
+            version: self.version.clone(),
+            labels: self.labels.clone().into_iter().collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Hello> for SlaveHello {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Hello) -> Result<Self, WireError> {
+        let sane_name = !wire.name.is_empty()
+            && wire.name.len() <= MAX_SLAVE_NAME
+            && !wire.name.chars().any(char::is_control);
+        if !sane_name {
+            return Err(wrong("hello.name", "1 to 128 bytes without control characters"));
+        }
+        if !(1..=MAX_WORKERS).contains(&wire.workers) {
+            return Err(wrong(
+                "hello.workers",
+                format!("1 to {MAX_WORKERS}, not {}", wire.workers),
+            ));
+        }
+        if wire.labels.len() > MAX_LABELS || wire.version.len() > MAX_SLAVE_NAME {
+            return Err(wrong("hello.labels", "at most 32 labels and a version of 128 bytes"));
+        }
+        Ok(Self {
+            slave: SlaveId::from_uuid(uuid_from_bytes("hello.slave_id", &wire.slave_id)?),
+            name: wire.name,
+            workers: wire.workers,
+            version: wire.version,
+            labels: wire.labels.into_iter().collect(),
+        })
+    }
+}
+
+/// A task to count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The task.
+    pub message_id: MessageId,
+    /// Its job.
+    pub job: JobId,
+    /// Its number in the job.
+    pub number: TaskNumber,
+    /// The attempt, from 1.
+    pub attempt: Attempt,
+    /// Length of the task in bytes.
+    pub bytes: u64,
+    /// CRC-32C of the task's bytes.
+    pub crc32c: u32,
+    /// What to compute.
+    pub spec: Spec,
+    /// Where the spec's columns stand.
+    pub layout: Layout,
+}
+
+impl Assignment {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::Assign {
+        let layout = v1::Layout {
+            delimiter: self.layout.delimiter.byte().into(),
+            fields: self.layout.fields,
+            keys: self.layout.keys.clone(),
+            values_plus_one: self.layout.values.iter().map(|v| v.map_or(0, |v| v + 1)).collect(),
+        };
+        v1::Assign {
+            message_id: uuid_to_bytes(self.message_id.uuid()),
+            job_id: uuid_to_bytes(self.job.uuid()),
+            number: self.number,
+            attempt: self.attempt,
+            bytes: self.bytes,
+            crc32c: self.crc32c,
+            spec: Some(draft_to_wire(self.spec.draft())),
+            layout: Some(layout),
+        }
+    }
+}
+
+impl TryFrom<v1::Assign> for Assignment {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Assign) -> Result<Self, WireError> {
+        let draft = wire.spec.as_ref().ok_or(WireError::Missing("assign.spec"))?;
+        let spec = Spec::try_from(draft_from_wire(draft)?)?;
+        let layout = wire.layout.ok_or(WireError::Missing("assign.layout"))?;
+        let layout = layout_from_wire(layout, &spec)?;
+        // Twice the aim: a task ends with its last record, however long that is.
+        if wire.bytes > 2 * MAX_TASK_BYTES {
+            return Err(wrong("assign.bytes", format!("{} bytes are too many", wire.bytes)));
+        }
+        Ok(Self {
+            message_id: MessageId::from_uuid(uuid_from_bytes("message_id", &wire.message_id)?),
+            job: JobId::from_uuid(uuid_from_bytes("job_id", &wire.job_id)?),
+            number: wire.number,
+            attempt: wire.attempt,
+            bytes: wire.bytes,
+            crc32c: wire.crc32c,
+            spec,
+            layout,
+        })
+    }
+}
+
+fn layout_from_wire(wire: v1::Layout, spec: &Spec) -> Result<Layout, WireError> {
+    let keys_fit = wire.keys.len() == spec.group_by().len();
+    let values_fit = wire.values_plus_one.len() == spec.aggregates().len();
+    let within = |i: &u32| *i <= wire.fields;
+    let inside =
+        wire.keys.iter().all(|i| *i < wire.fields) && wire.values_plus_one.iter().all(within);
+    let columns = spec.aggregates().iter().zip(&wire.values_plus_one);
+    let counts_fit = columns.clone().all(|(a, v)| a.column.is_some() == (*v > 0));
+    if !(keys_fit && values_fit && inside && counts_fit) {
+        return Err(wrong("assign.layout", "does not fit the spec"));
+    }
+    Ok(Layout {
+        delimiter: delimiter("assign.layout.delimiter", wire.delimiter)?,
+        fields: wire.fields,
+        keys: wire.keys,
+        values: wire.values_plus_one.into_iter().map(|v| v.checked_sub(1)).collect(),
+    })
+}
+
+/// What a partial is the answer to, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialHead {
+    /// The task.
+    pub message_id: MessageId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Whose answer it is.
+    pub session: SessionId,
+    /// Bytes of run that follow.
+    pub bytes: u64,
+    /// CRC-32C of these bytes.
+    pub crc32c: u32,
+    /// Groups in the run.
+    pub groups: u64,
+    /// Records found in the task, rejected ones included.
+    pub records: u64,
+    /// Records that could not be counted.
+    pub rejects: u64,
+}
+
+impl PartialHead {
+    /// The wire form.
+    pub fn to_wire(&self) -> v1::PartialHeader {
+        v1::PartialHeader {
+            message_id: uuid_to_bytes(self.message_id.uuid()),
+            attempt: self.attempt,
+            session_id: uuid_to_bytes(self.session.uuid()),
+            bytes: self.bytes,
+            crc32c: self.crc32c,
+            groups: self.groups,
+            records: self.records,
+            rejects: self.rejects,
+        }
+    }
+}
+
+impl TryFrom<v1::PartialHeader> for PartialHead {
+    type Error = WireError;
+
+    fn try_from(wire: v1::PartialHeader) -> Result<Self, WireError> {
+        Ok(Self {
+            message_id: MessageId::from_uuid(uuid_from_bytes("message_id", &wire.message_id)?),
+            attempt: wire.attempt,
+            session: SessionId::from_uuid(uuid_from_bytes("session_id", &wire.session_id)?),
+            bytes: wire.bytes,
+            crc32c: wire.crc32c,
+            groups: wire.groups,
+            records: wire.records,
+            rejects: wire.rejects,
+        })
+    }
+}
+
+impl v1::SlaveEvent {
+    /// Wraps an event.
+    pub fn of(event: v1::slave_event::Event) -> Self {
+        Self { event: Some(event) }
+    }
+}
+
+impl v1::MasterCommand {
+    /// Wraps a command.
+    pub fn of(command: v1::master_command::Command) -> Self {
+        Self { command: Some(command) }
+    }
+}
+
+/// A message id and attempt as several messages carry them.
+macro_rules! attempt_messages {
+    ($($message:ident),*) => {$(
+        impl v1::$message {
+            /// Which attempt it speaks of.
+            ///
+            /// # Errors
+            /// [`WireError`] where the message id is not a UUID.
+            pub fn attempt_of(&self) -> Result<(MessageId, Attempt), WireError> {
+                let id = uuid_from_bytes("message_id", &self.message_id)?;
+                Ok((MessageId::from_uuid(id), self.attempt))
+            }
+        }
+    )*};
+}
+
+attempt_messages!(AttemptProgress, TaskFailed, CancelAttempt);
+
+impl v1::CancelAttempt {
+    /// The cancellation of an attempt.
+    pub fn of(message_id: MessageId, attempt: Attempt) -> Self {
+        Self { message_id: uuid_to_bytes(message_id.uuid()), attempt }
+    }
+}
+
+impl v1::TaskFailed {
+    /// The failure of an attempt.
+    pub fn of(message_id: MessageId, attempt: Attempt, error: String) -> Self {
+        Self { message_id: uuid_to_bytes(message_id.uuid()), attempt, error }
+    }
+}
+
+impl v1::AttemptProgress {
+    /// How far an attempt is, in bytes of its task.
+    pub fn of(message_id: MessageId, attempt: Attempt, bytes: u64) -> Self {
+        Self { message_id: uuid_to_bytes(message_id.uuid()), attempt, bytes }
+    }
+}
+
+impl v1::StreamTaskRequest {
+    /// Asks for a task's bytes.
+    pub fn of(message_id: MessageId, session: SessionId) -> Self {
+        let message_id = uuid_to_bytes(message_id.uuid());
+        Self { message_id, session_id: uuid_to_bytes(session.uuid()) }
+    }
+
+    /// Which task, and who asks.
+    ///
+    /// # Errors
+    /// [`WireError`] where either is not a UUID.
+    pub fn parts(&self) -> Result<(MessageId, SessionId), WireError> {
+        let message_id = uuid_from_bytes("message_id", &self.message_id)?;
+        let session = uuid_from_bytes("session_id", &self.session_id)?;
+        Ok((MessageId::from_uuid(message_id), SessionId::from_uuid(session)))
+    }
+}
+
+impl v1::Welcome {
+    /// Opens a session.
+    pub fn of(session: SessionId, heartbeat_interval_ms: u32) -> Self {
+        Self {
+            session_id: uuid_to_bytes(session.uuid()),
+            heartbeat_interval_ms,
+            protocol: Some(crate::PROTOCOL),
+            version: crate::BUILD.to_owned(),
+        }
+    }
+
+    /// The session that was opened.
+    ///
+    /// # Errors
+    /// [`WireError`] where it is not a UUID.
+    pub fn session(&self) -> Result<SessionId, WireError> {
+        uuid_from_bytes("welcome.session_id", &self.session_id).map(SessionId::from_uuid)
+    }
+}

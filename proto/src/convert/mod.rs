@@ -1,0 +1,65 @@
+//! Wire ↔ domain: the only validation of wire data. What passes here needs no second look.
+
+mod cluster;
+mod jobs;
+mod spec;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use tally_common::spec::SpecError;
+
+pub use cluster::{Assignment, PartialHead, SlaveHello};
+pub use jobs::{
+    job_from_wire, job_id_from_text, job_to_wire, priority_from_wire, priority_to_wire,
+};
+pub use jobs::{slave_from_wire, slave_to_wire};
+pub use spec::{draft_from_wire, draft_to_wire};
+
+/// Wire data that does not make sense.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WireError {
+    /// A message that must be there is not.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A field holds what it must not.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Which field, as the .proto names it.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A spec that does not hold.
+    #[error("spec: {0}")]
+    Spec(#[from] SpecError),
+}
+
+impl WireError {
+    /// The field at fault, as the .proto names it.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Missing(field) | Self::Field { field, .. } => field,
+            Self::Spec(_) => "spec",
+        }
+    }
+}
+
+impl From<WireError> for tonic::Status {
+    fn from(error: WireError) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}
+
+fn wrong(field: &'static str, problem: impl Into<String>) -> WireError {
+    WireError::Field { field, problem: problem.into() }
+}
+
+fn uuid_from_bytes(field: &'static str, bytes: &[u8]) -> Result<Uuid, WireError> {
+    Uuid::from_slice(bytes)
+        .map_err(|_| wrong(field, format!("a UUID has 16 bytes, not {}", bytes.len())))
+}
+
+fn uuid_to_bytes(uuid: Uuid) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(uuid.as_bytes())
+}
