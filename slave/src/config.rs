@@ -1,0 +1,35 @@
+//! What a slave needs to know to start.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tally_common::backoff::Backoff;
+use tally_common::id::SlaveId;
+
+/// A slave's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the master listens for gRPC, such as `http://127.0.0.1:7070`.
+    pub master: String,
+    /// This process: drawn anew at each start.
+    pub id: SlaveId,
+    /// A name for people.
+    pub name: String,
+    /// Worker threads, at least 1.
+    pub workers: u32,
+    /// Free-form labels, for people.
+    pub labels: BTreeMap<String, String>,
+    /// Waits between attempts to reach the master.
+    pub reconnect: Backoff,
+    /// How long a draining slave may take to finish what it holds.
+    pub grace: Duration,
+}
+
+impl Config {
+    /// The waits between attempts to reach the master, unless told otherwise.
+    pub const RECONNECT: Backoff =
+        Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+
+    /// How long draining may take, unless told otherwise.
+    pub const GRACE: Duration = Duration::from_secs(30);
+}
