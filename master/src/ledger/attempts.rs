@@ -1,0 +1,203 @@
+//! How attempts end: with a partial, a failure, too late, or with their session.
+
+use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
+use tally_common::run::TaskTotals;
+
+use super::session::Held;
+use super::task::Place;
+use super::{Command, Fact, Failure, Ledger, Refusal, UploadId};
+
+/// A partial that has arrived.
+pub(super) struct Arrived {
+    pub(super) session: SessionId,
+    pub(super) message_id: MessageId,
+    pub(super) attempt: Attempt,
+    pub(super) totals: TaskTotals,
+    pub(super) groups: u64,
+    pub(super) upload: UploadId,
+}
+
+impl Ledger {
+    /// The first valid partial of an open task is its answer, whoever sent it and however late.
+    pub(super) fn partial(&mut self, arrived: &Arrived) {
+        let &Arrived { session, message_id, attempt, totals, groups, upload } = arrived;
+        let held = self.release(session, message_id, attempt);
+        let open = self.tasks.get(&message_id).copied().and_then(|(id, number)| {
+            let task = self.jobs.get(&id)?.task(number)?;
+            (task.place != Place::Kept).then(|| (id, number, task.check(&totals, groups)))
+        });
+        let Some((id, number, checked)) = open else {
+            return self.commands.push(Command::DropUpload { upload, reply: Refusal::Duplicate });
+        };
+        if let Err(reason) = checked {
+            let reply = Refusal::Rejected(reason.clone());
+            self.commands.push(Command::DropUpload { upload, reply });
+            if let Some((slave, held)) = held {
+                self.fail_attempt(session, slave, &held, reason);
+            }
+            return;
+        }
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let others = job.keep(number, totals, groups);
+        if job.queue.is_empty() {
+            // It may have been the last that waited.
+            self.rota.remove(job.priority, id);
+        }
+        if let Some(started) = held.and_then(|(_, held)| held.started) {
+            job.took(now.saturating_sub(started));
+        }
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.completed += 1;
+        }
+        self.persist(Fact::PartialKept { job: id, number, totals, groups });
+        self.commands.push(Command::KeepRun { job: id, number, message_id, upload });
+        for other in others {
+            // The slot of the attempt that gave the answer is free already.
+            self.take_back(other.session, message_id, other.attempt);
+        }
+        self.merge_if_counted(id);
+    }
+
+    pub(super) fn attempt_failed(
+        &mut self,
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+        error: String,
+    ) {
+        // One that was taken back meanwhile is of no interest.
+        if let Some((slave, held)) = self.release(session, message_id, attempt) {
+            self.fail_attempt(session, slave, &held, error);
+        }
+    }
+
+    /// An attempt, whose slot is free already, has failed: the next one, or the end of the job.
+    fn fail_attempt(&mut self, from: SessionId, slave: SlaveId, held: &Held, error: String) {
+        let Held { job: id, number, message_id, attempt, .. } = *held;
+        let max_attempts = self.policy.max_attempts;
+        if let Some(session) = self.sessions.get_mut(&from) {
+            session.failed += 1;
+        }
+        let Some(job) = self.live_job(id) else { return };
+        let Some(failures) = job.fail_attempt(number, attempt, slave) else { return };
+        if failures >= max_attempts {
+            return self.fail(id, Failure::Poison { number, attempts: failures, error });
+        }
+        job.retries += 1;
+        if job.task(number).is_some_and(|task| task.live.is_empty()) {
+            // The last bits of a UUID v5 are as good as drawn, and the same in every run.
+            let jitter = message_id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt));
+            self.wait(id, number, failures - 1, jitter);
+        }
+    }
+
+    fn wait(&mut self, id: JobId, number: TaskNumber, retry: u32, jitter: u64) {
+        let until = self.now + self.policy.retry.wait(retry, jitter);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.wait(number, until);
+            self.retries.insert((until, id, number));
+        }
+    }
+
+    /// Puts tasks whose wait is over back into the queue.
+    pub(super) fn end_waits(&mut self) {
+        while let Some(&(until, id, number)) = self.retries.first()
+            && until <= self.now
+        {
+            self.retries.pop_first();
+            let task = self.jobs.get(&id).and_then(|job| job.task(number));
+            if task.is_some_and(|task| task.place == Place::Waiting(until)) {
+                self.enqueue(id, number);
+            }
+        }
+    }
+
+    /// Frees the slot of an attempt; whose it was and what was in it, if there was one.
+    fn release(
+        &mut self,
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+    ) -> Option<(SlaveId, Held)> {
+        let now = self.now;
+        let session = self.sessions.get_mut(&session)?;
+        Some((session.slave, session.release(message_id, attempt, now)?))
+    }
+
+    /// Frees the slot of an attempt and tells its slave to stop.
+    pub(super) fn take_back(
+        &mut self,
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+    ) -> Option<(SlaveId, Held)> {
+        let released = self.release(session, message_id, attempt)?;
+        self.commands.push(Command::CancelAttempt { session, message_id, attempt });
+        Some(released)
+    }
+
+    /// An attempt, whose slot is free already, had not begun: nothing was lost but a place in line.
+    pub(super) fn forgo(&mut self, held: &Held) {
+        if self.live_job(held.job).is_some_and(|job| job.forgo(held.number, held.attempt)) {
+            self.enqueue(held.job, held.number);
+        }
+    }
+
+    /// A slave takes no more: what it had only fetched goes to others at once.
+    pub(super) fn draining(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.draining = true;
+        for held in session.waiting().to_vec() {
+            self.take_back(id, held.message_id, held.attempt);
+            self.forgo(&held);
+        }
+    }
+
+    /// A session is over. What it was counting has failed, for it may be what killed the slave; what
+    /// it had only fetched has not.
+    pub(super) fn session_over(&mut self, id: SessionId, why: &str) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        let slave = session.slave;
+        for held in session.into_held() {
+            if held.started.is_some() {
+                self.fail_attempt(id, slave, &held, format!("{why} while it counted the task"));
+            } else {
+                self.forgo(&held);
+            }
+        }
+    }
+
+    /// Ends sessions that have been silent for too long.
+    pub(super) fn end_silent_sessions(&mut self) {
+        let silence = self.policy.heartbeat * self.policy.missed_beats;
+        let silent = self.sessions.iter().filter(|(_, s)| self.now > s.last_beat + silence);
+        let silent: Vec<SessionId> = silent.map(|(id, _)| *id).collect();
+        for session in silent {
+            let reason = format!("no heartbeat for {} ms", silence.as_millis());
+            self.commands.push(Command::EndSession { session, reason });
+            self.session_over(session, "the slave fell silent");
+        }
+    }
+
+    /// Takes back attempts that have taken longer than the slowest slave that is waited for.
+    pub(super) fn end_late_attempts(&mut self) {
+        let mut late = Vec::new();
+        for (id, session) in &self.sessions {
+            for held in session.held() {
+                let task = self.jobs.get(&held.job).and_then(|job| job.task(held.number));
+                let limit = self.policy.attempt_limit(task.map_or(0, |task| task.bytes));
+                if held.started.is_some_and(|started| self.now > started + limit) {
+                    late.push((*id, held.message_id, held.attempt, limit));
+                }
+            }
+        }
+        for (id, message_id, attempt, limit) in late {
+            // Its job may have ended with another one of these.
+            if let Some((slave, held)) = self.take_back(id, message_id, attempt) {
+                let error = format!("not counted within {} s", limit.as_secs());
+                self.fail_attempt(id, slave, &held, error);
+            }
+        }
+    }
+}

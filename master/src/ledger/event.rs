@@ -1,0 +1,127 @@
+//! What happens to the ledger.
+
+use tally_common::api::Priority;
+use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
+use tally_common::run::TaskTotals;
+use tally_common::spec::MaxRejects;
+
+/// Names the bytes of a partial that wait for a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UploadId(pub u64);
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A job was opened; its input begins to arrive.
+    JobOpened {
+        /// Its id; one that is known already changes nothing.
+        job: JobId,
+        /// Which jobs go first.
+        priority: Priority,
+        /// How many records may be rejected.
+        max_rejects: MaxRejects,
+    },
+    /// A task was cut off a job's input.
+    TaskCut {
+        /// The job.
+        job: JobId,
+        /// The next number, from 0. A repeat changes nothing; a gap, or a task after the input is
+        /// complete, fails the job, for some of its input would never be counted.
+        number: TaskNumber,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// All of a job's input has arrived.
+    InputComplete {
+        /// The job.
+        job: JobId,
+    },
+    /// A job's input is of no use.
+    InputFailed {
+        /// The job.
+        job: JobId,
+        /// Why, for people.
+        error: String,
+    },
+    /// A session was opened.
+    SlaveJoined {
+        /// Its id; one that is known already changes nothing.
+        session: SessionId,
+        /// The slave.
+        slave: SlaveId,
+        /// Its worker threads, from 1 to [`tally_common::limits::MAX_WORKERS`].
+        workers: u32,
+    },
+    /// A slave lives.
+    Beat {
+        /// Its session.
+        session: SessionId,
+    },
+    /// A slave takes no more.
+    SlaveDraining {
+        /// Its session.
+        session: SessionId,
+    },
+    /// A session's connection has ended.
+    SlaveLeft {
+        /// The session.
+        session: SessionId,
+    },
+    /// A slave could not count a task.
+    TaskFailed {
+        /// Its session.
+        session: SessionId,
+        /// The task.
+        message_id: MessageId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Why, for people.
+        error: String,
+    },
+    /// A partial has arrived whole.
+    PartialArrived {
+        /// Whose it is; perhaps of a session that is over.
+        session: SessionId,
+        /// The task.
+        message_id: MessageId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What the task's records came to.
+        totals: TaskTotals,
+        /// Groups in the run.
+        groups: u64,
+        /// The run's bytes.
+        upload: UploadId,
+    },
+    /// A run that was kept no longer holds.
+    RunLost {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
+    },
+    /// A merge has written what it was to write.
+    MergeDone {
+        /// The job.
+        job: JobId,
+    },
+    /// A merge has failed.
+    MergeFailed {
+        /// The job.
+        job: JobId,
+        /// Why, for people.
+        error: String,
+    },
+    /// A user wants a job to stop.
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// A user wants a job to be gone.
+    Delete {
+        /// The job.
+        job: JobId,
+    },
+    /// Time has gone by.
+    Tick,
+}

@@ -1,0 +1,127 @@
+//! A job's life: opened, received, counted, merged, ended, deleted.
+
+use tally_common::api::Priority;
+use tally_common::id::{JobId, MessageId, TaskNumber};
+use tally_common::spec::MaxRejects;
+
+use super::job::{Job, Phase};
+use super::{Command, Fact, Failure, Ledger, Merge, Outcome};
+
+impl Ledger {
+    pub(super) fn open(&mut self, id: JobId, priority: Priority, max_rejects: MaxRejects) {
+        if self.jobs.contains_key(&id) {
+            return;
+        }
+        self.jobs.insert(id, Job::new(priority, max_rejects));
+        self.opened.push(id);
+        self.persist(Fact::JobOpened { job: id, priority });
+    }
+
+    pub(super) fn task_cut(&mut self, id: JobId, number: TaskNumber, bytes: u64) {
+        let Some(job) = self.live_job(id) else { return };
+        let due = job.cut;
+        if number < due {
+            // A repeat has nothing to add.
+            return;
+        }
+        if number > due || job.phase != Phase::Receiving {
+            // Some of the input would never be counted, and nobody would notice.
+            let error = format!("task {number} was cut when {due} tasks were known");
+            return self.fail(id, Failure::Input(error));
+        }
+        let message_id = MessageId::of_task(id, number);
+        job.add_task(message_id, bytes);
+        self.tasks.insert(message_id, (id, number));
+        self.enqueue(id, number);
+    }
+
+    pub(super) fn input_complete(&mut self, id: JobId) {
+        let Some(job) = self.live_job(id) else { return };
+        if job.phase == Phase::Receiving {
+            job.phase = Phase::Running;
+            let tasks = job.cut;
+            self.persist(Fact::InputComplete { job: id, tasks });
+            self.merge_if_counted(id);
+        }
+    }
+
+    /// Starts the merge once the input is complete and every task has its answer.
+    pub(super) fn merge_if_counted(&mut self, id: JobId) {
+        let Some(job) = self.live_job(id) else { return };
+        if job.phase != Phase::Running || job.kept < job.cut {
+            return;
+        }
+        let within = job.max_rejects.allows(job.totals.rejects, job.totals.records);
+        let outcome = if within { Merge::Result } else { Merge::RejectsOnly };
+        job.phase = Phase::Merging(outcome);
+        self.commands.push(Command::StartMerge { job: id, outcome });
+    }
+
+    /// A merge is done. One of a job that no longer merges was given up meanwhile.
+    pub(super) fn merge_done(&mut self, id: JobId) {
+        let Some(job) = self.live_job(id) else { return };
+        match job.phase {
+            Phase::Merging(Merge::Result) => {
+                self.persist(Fact::ResultWritten { job: id });
+                self.end(id, Outcome::Succeeded);
+            }
+            Phase::Merging(Merge::RejectsOnly) => {
+                let (rejects, records) = (job.totals.rejects, job.totals.records);
+                let allowed = job.max_rejects;
+                self.fail(id, Failure::TooManyRejects { rejects, records, allowed });
+            }
+            Phase::Receiving | Phase::Running | Phase::Ended(_) => {}
+        }
+    }
+
+    pub(super) fn merge_failed(&mut self, id: JobId, error: String) {
+        let merges = |job: &&mut Job| matches!(job.phase, Phase::Merging(_));
+        if self.live_job(id).filter(merges).is_some() {
+            self.fail(id, Failure::Merge(error));
+        }
+    }
+
+    /// A kept run no longer holds. That is no slave's fault, but it counts as a failure of the task:
+    /// a disk that damages every run must not keep slaves busy for ever.
+    pub(super) fn run_lost(&mut self, id: JobId, number: TaskNumber) {
+        let max_attempts = self.policy.max_attempts;
+        let Some(job) = self.live_job(id) else { return };
+        let Some(failures) = job.lose(number) else { return };
+        if failures >= max_attempts {
+            let error = "its run was damaged on the master's disk".to_owned();
+            return self.fail(id, Failure::Poison { number, attempts: failures, error });
+        }
+        job.retries += 1;
+        self.enqueue(id, number);
+    }
+
+    pub(super) fn fail(&mut self, id: JobId, failure: Failure) {
+        self.end(id, Outcome::Failed(failure));
+    }
+
+    /// Ends a job that has not ended: forgets its tasks and takes back their attempts.
+    pub(super) fn end(&mut self, id: JobId, outcome: Outcome) {
+        let Some(job) = self.live_job(id) else { return };
+        let priority = job.priority;
+        let tasks = job.end(outcome.clone());
+        self.rota.remove(priority, id);
+        for task in tasks {
+            self.tasks.remove(&task.message_id);
+            for live in task.live {
+                self.take_back(live.session, task.message_id, live.attempt);
+            }
+        }
+        self.persist(Fact::Ended { job: id, outcome: outcome.clone() });
+        self.commands.push(Command::JobEnded { job: id, outcome });
+    }
+
+    /// Forgets a job; one that has not ended is cancelled first.
+    pub(super) fn delete(&mut self, id: JobId) {
+        self.end(id, Outcome::Cancelled);
+        if self.jobs.remove(&id).is_some() {
+            self.opened.retain(|other| *other != id);
+            self.persist(Fact::Deleted { job: id });
+            self.commands.push(Command::DropJob { job: id });
+        }
+    }
+}

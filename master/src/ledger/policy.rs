@@ -1,0 +1,49 @@
+//! How patient the ledger is.
+
+use std::time::Duration;
+
+use tally_common::backoff::Backoff;
+use tally_common::limits::MAX_ATTEMPTS;
+
+/// How the ledger treats slaves and attempts.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How often a slave is to beat.
+    pub heartbeat: Duration,
+    /// Intervals without a beat after which a session is dead.
+    pub missed_beats: u32,
+    /// Time that any attempt may take, whatever its size.
+    pub attempt_base: Duration,
+    /// The slowest counting that is waited for, in bytes a second, beyond that time.
+    pub attempt_rate: u64,
+    /// Failed attempts at one task after which its job fails.
+    pub max_attempts: u32,
+    /// Waits before a task is tried again.
+    pub retry: Backoff,
+    /// An attempt is a straggler when it takes so many times the median of its job's.
+    pub straggler_factor: u32,
+    /// And at least so long.
+    pub straggler_floor: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(1),
+            missed_beats: 3,
+            attempt_base: Duration::from_secs(60),
+            attempt_rate: 1_000_000,
+            max_attempts: MAX_ATTEMPTS,
+            retry: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
+            straggler_factor: 3,
+            straggler_floor: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Policy {
+    /// Time that an attempt at a task of so many bytes may take.
+    pub(super) fn attempt_limit(&self, bytes: u64) -> Duration {
+        self.attempt_base + Duration::from_secs(bytes / self.attempt_rate.max(1))
+    }
+}

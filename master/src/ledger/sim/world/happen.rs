@@ -1,0 +1,106 @@
+//! What users, inputs and slaves do of their own accord.
+
+use tally_common::api::{JobState, Priority};
+use tally_common::id::{JobId, MessageId, SessionId, SlaveId};
+use tally_common::spec::MaxRejects;
+
+use super::{Nature, Task, World};
+use crate::ledger::Event;
+
+impl World {
+    pub(super) fn happen(&mut self) {
+        let job = self.random.pick(&self.jobs);
+        match (self.random.below(24), job) {
+            (0..=1, _) if self.jobs.len() < 4 => self.open(),
+            (2..=9, Some(job)) => self.cut(job),
+            (10, Some(job)) => self.apply(Event::InputComplete { job }),
+            (11..=13, _) if self.sessions.len() < 4 => self.join(),
+            (14..=15, _) => self.disturb(),
+            (16, Some(job)) if self.random.one_in(4) => self.apply(Event::Cancel { job }),
+            (17, Some(job)) if self.random.one_in(6) => {
+                self.jobs.retain(|other| *other != job);
+                self.apply(Event::Delete { job });
+            }
+            (18, Some(job)) if self.random.one_in(4) => {
+                let receiving = |job: &JobId| {
+                    self.ledger.job(job).is_some_and(|job| job.state == JobState::Receiving)
+                };
+                if receiving(&job) {
+                    self.apply(Event::InputFailed { job, error: "broken off".into() });
+                }
+            }
+            (19, Some(job)) if self.random.one_in(3) => {
+                let number = self.random.below(8) as u32;
+                self.apply(Event::RunLost { job, number });
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&mut self) {
+        let job = JobId::from_uuid(self.uuid());
+        let priorities = [Priority::High, Priority::Default, Priority::Low];
+        let priority = self.random.pick(&priorities).unwrap_or_default();
+        let maxima =
+            [MaxRejects::Count(0), MaxRejects::Count(3), MaxRejects::PartsPerMillion(9000)];
+        let max_rejects = self.random.pick(&maxima).unwrap_or_default();
+        self.jobs.push(job);
+        self.apply(Event::JobOpened { job, priority, max_rejects });
+    }
+
+    /// Some more of a job's input arrives.
+    fn cut(&mut self, job: JobId) {
+        for _ in 0..1 + self.random.below(4) {
+            let shown = self.ledger.job(&job).filter(|job| job.state == JobState::Receiving);
+            let Some(number) = shown.map(|job| job.tasks) else { return };
+            let bytes = 1 + self.random.below(1000);
+            let rejects = if self.random.one_in(8) { self.random.below(bytes.min(5)) } else { 0 };
+            let nature = match self.random.below(60) {
+                0 => Nature::Failing,
+                1 => Nature::Deadly,
+                _ => Nature::Harmless,
+            };
+            let message_id = MessageId::of_task(job, number);
+            self.tasks.insert(message_id, Task { bytes, rejects, nature });
+            self.apply(Event::TaskCut { job, number, bytes });
+            if self.random.one_in(10) {
+                self.apply(Event::TaskCut { job, number, bytes });
+            }
+        }
+    }
+
+    pub(super) fn join(&mut self) {
+        let session = SessionId::from_uuid(self.uuid());
+        let back = self.random.one_in(2).then(|| self.gone.pop()).flatten();
+        let slave = back.unwrap_or_else(|| SlaveId::from_uuid(self.uuid()));
+        let workers = 1 + self.random.below(3) as u32;
+        self.sessions.push((session, slave, true));
+        self.apply(Event::SlaveJoined { session, slave, workers });
+    }
+
+    fn disturb(&mut self) {
+        if self.sessions.is_empty() {
+            return;
+        }
+        let i = self.random.below(self.sessions.len() as u64) as usize;
+        let (session, ..) = self.sessions[i];
+        match self.random.below(3) {
+            0 => self.leave(session),
+            // Falls silent; what it has sent is still on its way.
+            1 => self.sessions[i].2 = false,
+            _ => self.apply(Event::SlaveDraining { session }),
+        }
+    }
+
+    pub(super) fn leave(&mut self, session: SessionId) {
+        self.forget(session);
+        self.apply(Event::SlaveLeft { session });
+    }
+
+    pub(super) fn forget(&mut self, session: SessionId) {
+        let gone =
+            self.sessions.iter().filter(|(id, ..)| *id == session).map(|(_, slave, _)| *slave);
+        self.gone.extend(gone);
+        self.sessions.retain(|(id, ..)| *id != session);
+    }
+}

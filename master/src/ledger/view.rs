@@ -1,0 +1,186 @@
+//! The ledger, as it is shown: read-only summaries.
+
+use std::time::Duration;
+
+use tally_common::api::{JobState, Priority};
+use tally_common::id::{JobId, SessionId, SlaveId, TaskNumber};
+use tally_common::run::TaskTotals;
+
+use super::job::Job;
+use super::session::Session;
+use super::task::{Place, Task};
+use super::{Failure, Ledger, Outcome};
+
+/// A job, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSummary {
+    /// Where its life stands.
+    pub state: JobState,
+    /// Which jobs go first.
+    pub priority: Priority,
+    /// Tasks cut so far.
+    pub tasks: u32,
+    /// Bytes of these.
+    pub bytes_cut: u64,
+    /// Tasks that have their answer.
+    pub kept: u32,
+    /// Tasks that a slave holds; 0 once the job has ended.
+    pub running: u32,
+    /// Tasks that wait for a slave or for their next attempt; 0 once the job has ended.
+    pub queued: u32,
+    /// Attempts that failed, and runs that were lost, and were followed by another attempt.
+    pub retries: u32,
+    /// Second attempts at tasks that took long.
+    pub speculated: u32,
+    /// Sums over the tasks that have their answer.
+    pub totals: TaskTotals,
+    /// Groups in their runs.
+    pub groups: u64,
+    /// How it ended, if it has.
+    pub outcome: Option<Outcome>,
+}
+
+impl JobSummary {
+    /// Why it failed, if it has.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.outcome {
+            Some(Outcome::Failed(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+/// A session, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSummary {
+    /// The slave.
+    pub slave: SlaveId,
+    /// Its worker threads.
+    pub workers: u32,
+    /// Attempts that are being counted.
+    pub running: u32,
+    /// Attempts that wait on the slave for a worker.
+    pub prefetched: u32,
+    /// Partials that were kept.
+    pub completed: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// It takes no more.
+    pub draining: bool,
+    /// When it was last heard of, on the ledger's clock.
+    pub last_beat: Duration,
+}
+
+/// Where a task is, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// Waits for a slave.
+    Queued,
+    /// Failed, and waits for its next attempt.
+    Waiting,
+    /// One or two slaves hold it.
+    Running,
+    /// It has its answer.
+    Kept,
+}
+
+/// A task, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSummary {
+    /// Its number within the job.
+    pub number: TaskNumber,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Where it is.
+    pub state: TaskState,
+    /// Who holds it.
+    pub sessions: Vec<SessionId>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Those that failed, and runs that were lost.
+    pub failures: u32,
+}
+
+impl Ledger {
+    /// A job, as it is.
+    pub fn job(&self, id: &JobId) -> Option<JobSummary> {
+        self.jobs.get(id).map(Job::summary)
+    }
+
+    /// All jobs that have not been deleted, in order of opening.
+    pub fn jobs(&self) -> impl Iterator<Item = (&JobId, JobSummary)> {
+        self.opened.iter().filter_map(|id| Some((id, self.job(id)?)))
+    }
+
+    /// A session, as it is.
+    pub fn session(&self, id: &SessionId) -> Option<SessionSummary> {
+        self.sessions.get(id).map(Session::summary)
+    }
+
+    /// All sessions, in order of joining.
+    pub fn sessions(&self) -> impl Iterator<Item = (&SessionId, SessionSummary)> {
+        let mut sessions: Vec<_> = self.sessions.iter().collect();
+        sessions.sort_unstable_by_key(|(_, session)| session.joined);
+        sessions.into_iter().map(|(id, session)| (id, session.summary()))
+    }
+
+    /// The tasks of a job that has not ended, in input order; of one that has, none are remembered.
+    pub fn tasks(&self, id: &JobId) -> impl Iterator<Item = TaskSummary> {
+        let tasks = self.jobs.get(id).map_or(&[][..], |job| &job.tasks);
+        (0..).zip(tasks).map(|(number, task)| task.summary(number))
+    }
+}
+
+impl Job {
+    fn summary(&self) -> JobSummary {
+        let open = if self.ended().is_some() { 0 } else { self.cut - self.kept };
+        JobSummary {
+            state: self.state(),
+            priority: self.priority,
+            tasks: self.cut,
+            bytes_cut: self.bytes_cut,
+            kept: self.kept,
+            running: self.live,
+            queued: open.saturating_sub(self.live),
+            retries: self.retries,
+            speculated: self.speculated,
+            totals: self.totals,
+            groups: self.groups,
+            outcome: self.ended().cloned(),
+        }
+    }
+}
+
+impl Session {
+    fn summary(&self) -> SessionSummary {
+        let prefetched = self.waiting().len() as u32;
+        SessionSummary {
+            slave: self.slave,
+            workers: self.workers,
+            running: self.held().len() as u32 - prefetched,
+            prefetched,
+            completed: self.completed,
+            failed: self.failed,
+            draining: self.draining,
+            last_beat: self.last_beat,
+        }
+    }
+}
+
+impl Task {
+    fn summary(&self, number: TaskNumber) -> TaskSummary {
+        TaskSummary {
+            number,
+            bytes: self.bytes,
+            state: match self.place {
+                Place::Queued => TaskState::Queued,
+                Place::Waiting(_) => TaskState::Waiting,
+                Place::Live => TaskState::Running,
+                Place::Kept => TaskState::Kept,
+            },
+            sessions: self.live.iter().map(|live| live.session).collect(),
+            attempts: self.attempts,
+            failures: self.failures,
+        }
+    }
+}
