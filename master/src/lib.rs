@@ -1,1 +1,24 @@
-//! master
+//! The master: takes inputs in, cuts them into tasks, hands these to slaves, keeps each partial
+//! once, merges what came back, and serves all that over gRPC and HTTP.
+//!
+//! One way through: `intake` → `coordinator` (which owns the [`ledger`]) → `finish`. The edges,
+//! [`grpc`] and [`gateway`], know the application's verbs in [`jobs`] and [`cluster`] and nothing
+//! behind them.
+
+mod clock;
+pub mod cluster;
+pub mod config;
+mod coordinator;
+mod decompress;
+pub mod direct;
+mod finish;
+pub mod gateway;
+pub mod grpc;
+mod intake;
+pub mod jobs;
+pub mod ledger;
+pub mod merge;
+mod read_at;
+mod runs;
+pub mod server;
+mod spool;

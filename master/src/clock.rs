@@ -1,0 +1,43 @@
+//! The only place in the master where a clock is read.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use tally_common::id::{JobId, SessionId};
+
+/// Time since the coordinator's start, and of day.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// Time since the start; never goes back.
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Milliseconds since 1970, UTC.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(crate) fn unix_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A new job's id: a UUID v7, so it sorts by time.
+    pub(crate) fn job_id(&self) -> JobId {
+        JobId::from_uuid(Uuid::now_v7())
+    }
+
+    /// A new session's id.
+    pub(crate) fn session_id(&self) -> SessionId {
+        SessionId::from_uuid(Uuid::new_v4())
+    }
+}

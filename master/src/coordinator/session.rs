@@ -1,0 +1,95 @@
+//! What the coordinator knows of a session besides the ledger's facts: who it is, how to reach it,
+//! how far its attempts are.
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+
+use tally_common::id::{Attempt, JobId, MessageId, TaskNumber};
+use tally_proto::convert::{Assignment, SlaveHello};
+
+use crate::cluster::SessionCommand;
+
+/// An attempt that the session holds.
+struct Held {
+    attempt: Attempt,
+    job: JobId,
+    number: TaskNumber,
+    counted: u64,
+}
+
+/// A session as the coordinator keeps it.
+pub(super) struct Session {
+    pub(super) hello: SlaveHello,
+    commands: mpsc::Sender<SessionCommand>,
+    held: HashMap<MessageId, Held>,
+    /// It has been told that the session is over.
+    ended: bool,
+    /// Counted in this session.
+    pub(super) bytes: u64,
+    pub(super) records: u64,
+}
+
+impl Session {
+    pub(super) fn new(hello: SlaveHello) -> (Self, mpsc::Receiver<SessionCommand>) {
+        // An assignment and a cancellation for each attempt that the ledger may give it, twice.
+        let (commands, receiver) = mpsc::channel(8 * hello.workers as usize + 16);
+        (
+            Self { hello, commands, held: HashMap::new(), ended: false, bytes: 0, records: 0 },
+            receiver,
+        )
+    }
+
+    /// Hands it a task. `false` where the session does not read its commands.
+    pub(super) fn assign(&mut self, assignment: Assignment) -> bool {
+        let held = Held {
+            attempt: assignment.attempt,
+            job: assignment.job,
+            number: assignment.number,
+            counted: 0,
+        };
+        self.held.insert(assignment.message_id, held);
+        self.commands.try_send(SessionCommand::Assign(Box::new(assignment))).is_ok()
+    }
+
+    /// Takes an attempt back.
+    pub(super) fn cancel(&mut self, message_id: MessageId, attempt: Attempt) {
+        self.release(message_id);
+        // One that does not read its commands will find its answer refused.
+        let _ = self.commands.try_send(SessionCommand::Cancel(message_id, attempt));
+    }
+
+    /// Forgets an attempt that has ended.
+    pub(super) fn release(&mut self, message_id: MessageId) {
+        self.held.remove(&message_id);
+    }
+
+    /// The task that it holds under a message id.
+    pub(super) fn task(&self, message_id: MessageId) -> Option<(JobId, TaskNumber)> {
+        self.held.get(&message_id).map(|held| (held.job, held.number))
+    }
+
+    /// Takes the bytes that each attempt has counted.
+    pub(super) fn beat(&mut self, attempts: &[(MessageId, Attempt, u64)]) {
+        for (message_id, attempt, bytes) in attempts {
+            if let Some(held) = self.held.get_mut(message_id)
+                && held.attempt == *attempt
+            {
+                held.counted = *bytes;
+            }
+        }
+    }
+
+    /// Bytes of a job that its running attempts have counted.
+    pub(super) fn counted(&self, job: JobId) -> u64 {
+        self.held.values().filter(|held| held.job == job).map(|held| held.counted).sum()
+    }
+
+    /// Tells it that the session is over.
+    pub(super) fn end(&mut self, reason: &str) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let _ = self.commands.try_send(SessionCommand::End(reason.to_owned()));
+    }
+}

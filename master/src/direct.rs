@@ -1,0 +1,178 @@
+//! Large files written and read past the page cache (`O_DIRECT`).
+//!
+//! A spool or a result is written once and read once, much later or elsewhere. Through the page cache
+//! each of its pages has to be found, filled and thrown out again, which on many machines costs more
+//! than everything else that is done to the bytes, and pushes out what others would like to keep
+//! there. Where the file system has no direct access, the same code goes through the cache.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use bytes::Bytes;
+use rustix::fs::OFlags;
+
+/// What offsets, lengths and addresses must be multiples of, in bytes: the largest block size that
+/// disks in use have.
+const ALIGN: usize = 4096;
+
+/// Bytes written at a time.
+const WRITE_BYTES: usize = 1 << 20;
+
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let direct = options.custom_flags(OFlags::DIRECT.bits() as i32).open(path);
+    // EINVAL is how a file system says that it has no direct access.
+    direct.or_else(|_| options.custom_flags(0).open(path))
+}
+
+/// A buffer with room for `len` bytes from an aligned address on, and the offset of that address.
+fn aligned(len: usize) -> (Vec<u8>, usize) {
+    let buffer = vec![0; len + ALIGN];
+    let offset = buffer.as_ptr().align_offset(ALIGN);
+    (buffer, offset)
+}
+
+/// A new file that is written from its start to its end.
+pub struct DirectWriter {
+    file: File,
+    buffer: Vec<u8>,
+    /// Where the aligned part of the buffer begins.
+    start: usize,
+    /// Bytes in it.
+    filled: usize,
+    /// Offset in the file of the buffer's first byte; aligned.
+    at: u64,
+}
+
+impl DirectWriter {
+    /// Makes the file, or empties one that is there.
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = open(OpenOptions::new().write(true).create(true).truncate(true), path)?;
+        let (buffer, start) = aligned(WRITE_BYTES);
+        Ok(Self { file, buffer, start, filled: 0, at: 0 })
+    }
+
+    /// Writes whole blocks; what is left of the last one stays in the buffer, to be written again
+    /// with what follows it.
+    fn write_blocks(&mut self) -> io::Result<()> {
+        let blocks = self.filled.next_multiple_of(ALIGN);
+        let padding = self.start + self.filled..self.start + blocks;
+        self.buffer[padding].fill(0);
+        self.file.write_all_at(&self.buffer[self.start..self.start + blocks], self.at)?;
+        let whole = self.filled / ALIGN * ALIGN;
+        let rest = self.start + whole..self.start + self.filled;
+        self.buffer.copy_within(rest, self.start);
+        self.filled -= whole;
+        self.at += whole as u64;
+        Ok(())
+    }
+
+    /// There is no more: gives the file the length of what was written.
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.set_len(self.at + self.filled as u64)
+    }
+}
+
+impl Write for DirectWriter {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let n = data.len().min(WRITE_BYTES - self.filled);
+        let to = self.start + self.filled;
+        self.buffer[to..to + n].copy_from_slice(&data[..n]);
+        self.filled += n;
+        if self.filled == WRITE_BYTES {
+            self.write_blocks()?;
+        }
+        Ok(n)
+    }
+
+    /// Puts all bytes where a reader finds them. Zeros may follow them until [`Self::finish`].
+    fn flush(&mut self) -> io::Result<()> {
+        if self.filled > 0 { self.write_blocks() } else { Ok(()) }
+    }
+}
+
+/// A file that is read at any offset.
+pub(crate) struct DirectReader(File);
+
+impl DirectReader {
+    /// Opens the file.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        open(OpenOptions::new().read(true), path).map(Self)
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    /// The `len` bytes from `offset` on.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let skip = (offset % ALIGN as u64) as usize;
+        let blocks = (skip + len).next_multiple_of(ALIGN);
+        let (mut buffer, start) = aligned(blocks);
+        let mut filled = 0;
+        while filled < skip + len {
+            let at = offset - skip as u64 + filled as u64;
+            match self.0.read_at(&mut buffer[start + filled..start + blocks], at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Bytes::from(buffer).slice(start + skip..start + skip + len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn what_is_written_can_be_read_at_once_and_at_the_end(
+            pieces in prop::collection::vec((0usize..700_000, any::<bool>()), 1..8),
+            reads in prop::collection::vec((any::<u64>(), 0usize..300_000), 1..8),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            let mut writer = DirectWriter::create(&path).unwrap();
+            let mut expected = Vec::new();
+            let check = |expected: &[u8]| {
+                let reader = DirectReader::open(&path).unwrap();
+                for (offset, len) in &reads {
+                    let offset = offset % (expected.len() as u64 + 1);
+                    let len = (*len).min(expected.len() - offset as usize);
+                    let found = reader.read(offset, len).unwrap();
+                    assert!(found == expected[offset as usize..offset as usize + len]);
+                }
+            };
+            for (i, (len, flush)) in pieces.into_iter().enumerate() {
+                let piece: Vec<u8> = (0..len).map(|byte| (byte * 7 + i) as u8).collect();
+                writer.write_all(&piece).unwrap();
+                expected.extend_from_slice(&piece);
+                if flush {
+                    writer.flush().unwrap();
+                    check(&expected);
+                }
+            }
+            writer.finish().unwrap();
+            check(&expected);
+            let reader = DirectReader::open(&path).unwrap();
+            prop_assert_eq!(reader.len().unwrap(), expected.len() as u64);
+            prop_assert!(reader.read(expected.len() as u64, 1).is_err());
+        }
+    }
+}

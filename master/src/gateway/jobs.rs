@@ -1,0 +1,71 @@
+//! The routes below `/api/v1`.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use tally_common::id::JobId;
+
+use super::problem::Problem;
+use super::{Answer, App, download, upload};
+
+/// The `{id}` of a route.
+type Id = Result<Path<String>, PathRejection>;
+
+/// The job that a route names. What is no UUID is no job: 404, not 400.
+pub(super) fn job_id(id: Id) -> Result<JobId, Problem> {
+    let Path(id) = id?;
+    id.parse().map_err(|_| Problem::not_found(format!("there is no job {id:?}")))
+}
+
+/// `POST /api/v1/jobs`
+pub(super) async fn submit(State(jobs): App, request: Request) -> Answer {
+    let id = upload::receive(&jobs, request).await?;
+    let job = jobs.get(id).await?;
+    let location = [(header::LOCATION, format!("/api/v1/jobs/{id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(&*job)).into_response())
+}
+
+/// `GET /api/v1/jobs`
+pub(super) async fn list(State(jobs): App) -> Answer {
+    let all = jobs.list().await?;
+    let all: Vec<_> = all.iter().map(|job| &**job).collect();
+    Ok(Json(json!({ "jobs": all })).into_response())
+}
+
+/// `GET /api/v1/jobs/{id}`
+pub(super) async fn get(State(jobs): App, id: Id) -> Answer {
+    Ok(Json(&*jobs.get(job_id(id)?).await?).into_response())
+}
+
+/// `DELETE /api/v1/jobs/{id}`
+pub(super) async fn delete(State(jobs): App, id: Id) -> Answer {
+    jobs.delete(job_id(id)?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/v1/jobs/{id}/cancel`
+pub(super) async fn cancel(State(jobs): App, id: Id) -> Answer {
+    Ok(Json(&*jobs.cancel(job_id(id)?).await?).into_response())
+}
+
+/// `GET /api/v1/jobs/{id}/result`
+pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer {
+    let file = jobs.result(job_id(id)?).await?;
+    download::csv(&file, "totals", request).await
+}
+
+/// `GET /api/v1/jobs/{id}/rejects`
+pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answer {
+    let file = jobs.rejects(job_id(id)?).await?;
+    download::csv(&file, "rejects", request).await
+}
+
+/// `GET /api/v1/slaves`
+pub(super) async fn slaves(State(jobs): App) -> Answer {
+    let slaves = jobs.slaves().await?;
+    Ok(Json(json!({ "slaves": slaves })).into_response())
+}

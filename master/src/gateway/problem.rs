@@ -1,0 +1,136 @@
+//! Errors as RFC 9457 problem+json: a type that docs explain, a title, what was wrong, what to do.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use tally_common::id::JobId;
+use tally_common::spec::SpecError;
+
+use crate::jobs::JobsError;
+
+/// An error as it is sent.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Problem {
+    /// What kind: a URI reference whose fragment is a heading of the HTTP reference.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind in words; the same for each of a kind.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What was wrong this time, and what to do.
+    detail: String,
+    /// The job that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<JobId>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
+        let kind = format!("/docs/http.md#{kind}");
+        Self { kind, title, status: status.as_u16(), detail, job: None }
+    }
+
+    fn about(mut self, job: JobId) -> Self {
+        self.job = Some(job);
+        self
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::BAD_REQUEST, "The request makes no sense");
+        Self::new(status, "bad-request", title, detail.into())
+    }
+
+    pub(super) fn bad_spec(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The spec does not hold");
+        Self::new(status, "bad-spec", title, detail.into())
+    }
+
+    pub(super) fn busy(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::TOO_MANY_REQUESTS, "Too much at once");
+        Self::new(status, "busy", title, detail.into())
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Nothing is there", detail.into())
+    }
+
+    pub(super) fn upload_broke_off(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::BAD_REQUEST, "The upload broke off");
+        Self::new(status, "upload-broke-off", title, detail.into())
+    }
+
+    pub(super) fn storage(error: &std::io::Error) -> Self {
+        tracing::error!(%error, "storage failed");
+        let (status, title) = (StatusCode::INTERNAL_SERVER_ERROR, "The master's storage failed");
+        let detail = "the master's log says how".to_owned();
+        Self::new(status, "storage", title, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut response = (status, Json(self)).into_response();
+        let problem = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+impl From<JobsError> for Problem {
+    fn from(error: JobsError) -> Self {
+        let detail = error.to_string();
+        match error {
+            JobsError::Stopped(_) => {
+                let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
+                Self::new(status, "stopping", title, detail)
+            }
+            JobsError::NotFound(job) => Self::not_found(detail).about(job),
+            JobsError::State { job, .. } => {
+                let (status, title) = (StatusCode::CONFLICT, "The job is not in that state");
+                Self::new(status, "job-state", title, detail).about(job)
+            }
+            JobsError::Input { job, .. } => {
+                let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The input is bad");
+                Self::new(status, "bad-input", title, detail).about(job)
+            }
+            JobsError::Busy(_) => Self::busy(detail),
+            JobsError::Io(error) => Self::storage(&error),
+        }
+    }
+}
+
+impl From<SpecError> for Problem {
+    fn from(error: SpecError) -> Self {
+        Self::bad_spec(error.to_string())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_request(rejection.body_text())
+    }
+}
+
+pub(super) async fn no_route(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is no route {}; docs/http.md lists them", uri.path()))
+}
+
+pub(super) async fn no_method(method: Method, uri: Uri) -> Problem {
+    let (status, title) = (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed");
+    let detail = format!("{} can not be asked to {method}", uri.path());
+    Problem::new(status, "method-not-allowed", title, detail)
+}

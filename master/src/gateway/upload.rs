@@ -1,0 +1,175 @@
+//! Bodies that carry an input: raw, or multipart with the field `file` and perhaps `spec` before it.
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::header;
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use tally_common::id::JobId;
+use tally_common::limits::MAX_NAME_BYTES;
+use tally_common::spec::SpecDraft;
+
+use super::problem::Problem;
+use super::spec::Params;
+use crate::jobs::{Jobs, NewJob, Upload};
+
+/// Largest spec part, in bytes.
+const MAX_SPEC_BYTES: usize = 64 << 10;
+
+/// Bytes of a body that are still read, and thrown away, once its input has turned out to be of no use:
+/// most clients look for an answer only when they have sent everything.
+const DRAIN_BYTES: usize = 256 << 20;
+
+/// Pieces smaller than this are gathered before they are passed on, in bytes: hyper gives bodies in
+/// pieces of a few KiB, and each passes a queue.
+const GATHER_BYTES: usize = 256 << 10;
+
+/// Takes the body of a request in as the input of a new job.
+pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Problem> {
+    let params = Params::parse(request.uri().query())?;
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let multipart = content_type
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.trim_start().starts_with("multipart/form-data"));
+    if multipart {
+        from_multipart(jobs, &params, request).await
+    } else {
+        from_raw(jobs, &params, request).await
+    }
+}
+
+async fn from_raw(jobs: &Jobs, params: &Params, request: Request) -> Result<JobId, Problem> {
+    let expected = content_length(&request);
+    let mut upload = open(jobs, params, None, None, expected).await?;
+    let mut body = Body::into_data_stream(request.into_body());
+    let mut gather = Gather::default();
+    while let Some(data) = body.next().await {
+        let data = data.map_err(|error| broke_off(&error))?;
+        if !gather.push(&mut upload, data).await {
+            break;
+        }
+    }
+    gather.finish(upload).await
+}
+
+async fn from_multipart(jobs: &Jobs, params: &Params, request: Request) -> Result<JobId, Problem> {
+    // The whole body's length: a little more than the file's, which is near enough for its tasks.
+    let expected = content_length(&request);
+    let parts = Multipart::from_request(request, &()).await;
+    let mut parts = parts.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let mut spec = None;
+    while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error))? {
+        match part.name() {
+            Some("spec") => spec = Some(read_spec(part).await?),
+            Some("file") => return take_file(jobs, params, spec, expected, part).await,
+            other => {
+                let detail = format!(
+                    "there is no use for the part {:?}: `spec` may come first, then `file`",
+                    other.unwrap_or_default()
+                );
+                return Err(Problem::bad_request(detail));
+            }
+        }
+    }
+    Err(Problem::bad_request("the form has no part `file` with the CSV"))
+}
+
+async fn take_file(
+    jobs: &Jobs,
+    params: &Params,
+    spec: Option<SpecDraft>,
+    expected: Option<u64>,
+    mut part: Field<'_>,
+) -> Result<JobId, Problem> {
+    let name = part.file_name().map(str::to_owned);
+    let mut upload = open(jobs, params, spec, name, expected).await?;
+    let mut gather = Gather::default();
+    while let Some(data) = part.chunk().await.map_err(|error| broke_off(&error))? {
+        if !gather.push(&mut upload, data).await {
+            break;
+        }
+    }
+    gather.finish(upload).await
+}
+
+async fn read_spec(mut part: Field<'_>) -> Result<SpecDraft, Problem> {
+    let mut json = Vec::new();
+    while let Some(data) = part.chunk().await.map_err(|error| unreadable(&error))? {
+        json.extend_from_slice(&data);
+        if json.len() > MAX_SPEC_BYTES {
+            return Err(Problem::bad_spec(format!("longer than {MAX_SPEC_BYTES} bytes")));
+        }
+    }
+    serde_json::from_slice(&json).map_err(|error| Problem::bad_spec(error.to_string()))
+}
+
+async fn open(
+    jobs: &Jobs,
+    params: &Params,
+    spec: Option<SpecDraft>,
+    file_name: Option<String>,
+    expected: Option<u64>,
+) -> Result<Upload, Problem> {
+    let (name, priority) = params.job();
+    let name = name.map(str::to_owned).or(file_name).unwrap_or_else(|| "unnamed".to_owned());
+    if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        let detail = format!("a name has at most {MAX_NAME_BYTES} bytes, none of them control");
+        return Err(Problem::bad_request(detail));
+    }
+    let spec = params.spec(spec)?;
+    Ok(jobs.upload(NewJob { name, spec, priority, expected }).await?)
+}
+
+/// Gathers small pieces.
+#[derive(Default)]
+struct Gather {
+    pieces: Vec<u8>,
+    /// Bytes that came after the input had turned out to be of no use.
+    drained: usize,
+}
+
+impl Gather {
+    /// `false` where no more need be read.
+    async fn push(&mut self, upload: &mut Upload, data: Bytes) -> bool {
+        if self.drained > 0 {
+            self.drained += data.len();
+            return self.drained < DRAIN_BYTES;
+        }
+        let taken = if self.pieces.is_empty() && data.len() >= GATHER_BYTES {
+            upload.push(data).await
+        } else {
+            self.pieces.extend_from_slice(&data);
+            self.pieces.len() < GATHER_BYTES || self.flush(upload).await
+        };
+        self.drained += usize::from(!taken);
+        true
+    }
+
+    async fn flush(&mut self, upload: &mut Upload) -> bool {
+        let full = std::mem::replace(&mut self.pieces, Vec::with_capacity(GATHER_BYTES * 2));
+        upload.push(full.into()).await
+    }
+
+    async fn finish(mut self, mut upload: Upload) -> Result<JobId, Problem> {
+        if !self.pieces.is_empty() {
+            // What is wrong, if it is, comes with the end.
+            self.flush(&mut upload).await;
+        }
+        Ok(upload.finish().await?)
+    }
+}
+
+fn content_length(request: &Request) -> Option<u64> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+fn broke_off(error: &dyn std::fmt::Display) -> Problem {
+    Problem::upload_broke_off(format!("{error}; nothing of it is counted, submit it again"))
+}
+
+fn unreadable(error: &MultipartError) -> Problem {
+    Problem::bad_request(format!("the form can not be read: {}", error.body_text()))
+}

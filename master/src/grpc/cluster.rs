@@ -1,0 +1,225 @@
+//! The `Cluster` service: for slaves.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::block_in_place;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, warn};
+
+use tally_common::id::SessionId;
+use tally_proto::PROTOCOL;
+use tally_proto::convert::{PartialHead, SlaveHello, WireError};
+use tally_proto::v1::cluster_server::Cluster as Service;
+use tally_proto::v1::{
+    self, CancelAttempt, Goodbye, MasterCommand, PartialAck, PartialFrame, PartialVerdict,
+    SlaveEvent, StreamTaskRequest, TaskFrame, Welcome, master_command, partial_frame, slave_event,
+};
+
+use super::stream::{self, Replies};
+use crate::cluster::{Cluster, ClusterError, Joined, SessionCommand, Verdict};
+
+/// How long a slave may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a slave may pause while it hands a partial in.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The service.
+pub(super) struct ClusterService(pub(super) Cluster);
+
+#[tonic::async_trait]
+impl Service for ClusterService {
+    type JoinStream = ReceiverStream<Result<MasterCommand, Status>>;
+    type StreamTaskStream = Replies<TaskFrame>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<SlaveEvent>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        let mut events = request.into_inner();
+        let hello = hello(&mut events).await?;
+        let joined = self.0.join(hello).await?;
+        let session = joined.session;
+        let (commands, replies) = mpsc::channel(16);
+        let cluster = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = down(joined, &commands) => {}
+                () = up(&cluster, session, events) => {}
+            }
+            // A coordinator that has stopped has no sessions.
+            let _ = cluster.left(session).await;
+        });
+        Ok(Response::new(ReceiverStream::new(replies)))
+    }
+
+    async fn stream_task(
+        &self,
+        request: Request<StreamTaskRequest>,
+    ) -> Result<Response<Self::StreamTaskStream>, Status> {
+        let (message_id, session) = request.into_inner().parts()?;
+        let task = self.0.task_bytes(session, message_id).await?;
+        let wrap = |data| TaskFrame { data };
+        let frames = stream::file(&task.path, task.offset, Some(task.len), wrap).await?;
+        Ok(Response::new(frames))
+    }
+
+    async fn return_partial(
+        &self,
+        request: Request<Streaming<PartialFrame>>,
+    ) -> Result<Response<PartialAck>, Status> {
+        let mut frames = request.into_inner();
+        let head = match next(&mut frames).await? {
+            Some(partial_frame::Frame::Header(header)) => PartialHead::try_from(header)?,
+            _ => return Err(WireError::Missing("header").into()),
+        };
+        match self.receive(head, &mut frames).await {
+            Ok(verdict) => Ok(Response::new(ack(verdict))),
+            Err(ReceiveError::Partial(error)) => {
+                warn!(message_id = %head.message_id, %error, "a partial was rejected");
+                let reason = error.to_string();
+                let failed = reason.clone();
+                self.0.task_failed(head.session, head.message_id, head.attempt, failed).await?;
+                Ok(Response::new(ack(Verdict::Rejected(reason))))
+            }
+            Err(ReceiveError::Call(status)) => Err(status),
+        }
+    }
+}
+
+/// Why a partial was not taken in: because of what it is, or because of how it came.
+enum ReceiveError {
+    Partial(ClusterError),
+    Call(Status),
+}
+
+impl ClusterService {
+    async fn receive(
+        &self,
+        head: PartialHead,
+        frames: &mut Streaming<PartialFrame>,
+    ) -> Result<Verdict, ReceiveError> {
+        let mut run = self.0.receive(head).map_err(ReceiveError::Partial)?;
+        while let Some(frame) = next(frames).await.map_err(ReceiveError::Call)? {
+            let partial_frame::Frame::Data(data) = frame else {
+                return Err(ReceiveError::Call(WireError::Missing("data").into()));
+            };
+            block_in_place(|| run.write(&data))
+                .map_err(|error| ReceiveError::Partial(error.into()))?;
+        }
+        let run = block_in_place(|| run.finish());
+        let run = run.map_err(|error| ReceiveError::Partial(error.into()))?;
+        self.0.hand_in(run).await.map_err(|error| ReceiveError::Call(error.into()))
+    }
+}
+
+async fn next(
+    frames: &mut Streaming<PartialFrame>,
+) -> Result<Option<partial_frame::Frame>, Status> {
+    let frame = timeout(FRAME_TIMEOUT, frames.message()).await;
+    let frame = frame.map_err(|_| Status::deadline_exceeded("the partial has stalled"))??;
+    Ok(frame.and_then(|frame| frame.frame))
+}
+
+fn ack(verdict: Verdict) -> PartialAck {
+    let (verdict, reason) = match verdict {
+        Verdict::Accepted => (PartialVerdict::Accepted, String::new()),
+        Verdict::Duplicate => (PartialVerdict::Duplicate, String::new()),
+        Verdict::Rejected(reason) => (PartialVerdict::Rejected, reason),
+    };
+    PartialAck { verdict: verdict as i32, reason }
+}
+
+async fn hello(events: &mut Streaming<SlaveEvent>) -> Result<SlaveHello, Status> {
+    let first = timeout(HELLO_TIMEOUT, events.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no hello"))??;
+    let Some(slave_event::Event::Hello(hello)) = first.and_then(|event| event.event) else {
+        return Err(WireError::Missing("hello").into());
+    };
+    let protocol = hello.protocol.unwrap_or_default();
+    if protocol.major != PROTOCOL.major {
+        return Err(Status::failed_precondition(format!(
+            "this master ({}) speaks protocol {}.{}, the slave ({}) speaks {}.{}: run the same \
+             version of tally on both",
+            tally_proto::BUILD,
+            PROTOCOL.major,
+            PROTOCOL.minor,
+            hello.version,
+            protocol.major,
+            protocol.minor
+        )));
+    }
+    Ok(SlaveHello::try_from(hello)?)
+}
+
+/// Passes the master's commands on until the session or the connection ends.
+async fn down(mut joined: Joined, commands: &mpsc::Sender<Result<MasterCommand, Status>>) {
+    let heartbeat = joined.heartbeat.as_millis().min(u128::from(u32::MAX)) as u32;
+    let welcome = Welcome::of(joined.session, heartbeat);
+    let mut next = Some(master_command::Command::Welcome(welcome));
+    while let Some(command) = next {
+        let last = matches!(command, master_command::Command::Goodbye(_));
+        if commands.send(Ok(MasterCommand::of(command))).await.is_err() || last {
+            return;
+        }
+        next = joined.commands.recv().await.map(|command| match command {
+            SessionCommand::Assign(assignment) => {
+                master_command::Command::Assign(assignment.to_wire())
+            }
+            SessionCommand::Cancel(message_id, attempt) => {
+                master_command::Command::Cancel(CancelAttempt::of(message_id, attempt))
+            }
+            SessionCommand::End(reason) => master_command::Command::Goodbye(Goodbye { reason }),
+        });
+    }
+}
+
+/// Passes the slave's events on until the connection ends.
+async fn up(cluster: &Cluster, session: SessionId, mut events: Streaming<SlaveEvent>) {
+    loop {
+        let event = match events.message().await {
+            Ok(Some(event)) => event.event,
+            Ok(None) => return,
+            Err(status) => return debug!(%session, %status, "connection lost"),
+        };
+        let passed = match event {
+            Some(slave_event::Event::Heartbeat(beat)) => beat_on(cluster, session, &beat).await,
+            Some(slave_event::Event::TaskFailed(failed)) => match failed.attempt_of() {
+                Ok((id, attempt)) => cluster.task_failed(session, id, attempt, failed.error).await,
+                Err(error) => return warn!(%session, %error, "an event makes no sense"),
+            },
+            Some(slave_event::Event::Draining(_)) => cluster.draining(session).await,
+            // A second hello, or a newer slave's event that this master may ignore.
+            Some(slave_event::Event::Hello(_)) | None => Ok(()),
+        };
+        if passed.is_err() {
+            return;
+        }
+    }
+}
+
+async fn beat_on(
+    cluster: &Cluster,
+    session: SessionId,
+    beat: &v1::Heartbeat,
+) -> Result<(), ClusterError> {
+    let attempts = beat.attempts.iter().filter_map(|progress| {
+        let (message_id, attempt) = progress.attempt_of().ok()?;
+        Some((message_id, attempt, progress.bytes))
+    });
+    cluster.beat(session, attempts.collect()).await
+}
+
+impl From<ClusterError> for Status {
+    fn from(error: ClusterError) -> Self {
+        let message = error.to_string();
+        match error {
+            ClusterError::Stopped(_) => Self::unavailable(message),
+            ClusterError::NoSession(_) | ClusterError::NotWanted(_) => Self::not_found(message),
+            ClusterError::Runs(_) => Self::data_loss(message),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The `Jobs` service: for clients.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use tally_common::id::JobId;
+use tally_common::spec::{Spec, SpecDraft};
+use tally_proto::convert::{
+    WireError, draft_from_wire, job_id_from_text, job_to_wire, priority_from_wire, slave_to_wire,
+};
+use tally_proto::v1::jobs_server::Jobs as Service;
+use tally_proto::v1::{
+    CancelRequest, DataFrame, DeleteReply, DeleteRequest, GetRequest, Job, ListReply, ListRequest,
+    RejectsRequest, ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader,
+    SubmitReply, WatchRequest, submit_frame,
+};
+
+use super::stream::{self, Replies};
+use crate::jobs::{Jobs, JobsError, NewJob};
+
+/// How long a client may pause within an upload.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest name of a job, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// The service.
+pub(super) struct JobsService(pub(super) Jobs);
+
+#[tonic::async_trait]
+impl Service for JobsService {
+    type WatchStream = ReceiverStream<Result<Job, Status>>;
+    type ResultStream = Replies<DataFrame>;
+    type RejectsStream = Replies<DataFrame>;
+
+    async fn submit(
+        &self,
+        request: Request<Streaming<SubmitFrame>>,
+    ) -> Result<Response<SubmitReply>, Status> {
+        let mut frames = request.into_inner();
+        let new = match next(&mut frames).await? {
+            Some(submit_frame::Frame::Header(header)) => new_job(header).map_err(refused)?,
+            _ => return Err(refused(WireError::Missing("header"))),
+        };
+        let mut upload = self.0.upload(new).await?;
+        while let Some(frame) = next(&mut frames).await? {
+            let submit_frame::Frame::Data(data) = frame else {
+                return Err(refused(WireError::Missing("data")));
+            };
+            if !upload.push(data).await {
+                break;
+            }
+        }
+        let job = upload.finish().await?;
+        Ok(Response::new(SubmitReply { job_id: job.to_string() }))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<Job>, Status> {
+        let job = self.0.get(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(job_to_wire(&job)))
+    }
+
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
+        let jobs = self.0.list().await?;
+        let jobs = jobs.iter().map(|job| job_to_wire(job)).collect();
+        Ok(Response::new(ListReply { jobs }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let mut views = self.0.watch(job_id(&request.get_ref().job_id)?).await?;
+        let (changes, stream) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let view = views.borrow_and_update().clone();
+                let ended = view.state.ended();
+                if changes.send(Ok(job_to_wire(&view))).await.is_err() || ended {
+                    return;
+                }
+                tokio::select! {
+                    changed = views.changed() => if changed.is_err() { return },
+                    // A client that is gone: no need to wait for the job to change.
+                    () = changes.closed() => return,
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn result(
+        &self,
+        request: Request<ResultRequest>,
+    ) -> Result<Response<Self::ResultStream>, Status> {
+        let file = self.0.result(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(stream::file(&file.path, 0, None, data_frame).await?))
+    }
+
+    async fn rejects(
+        &self,
+        request: Request<RejectsRequest>,
+    ) -> Result<Response<Self::RejectsStream>, Status> {
+        let file = self.0.rejects(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(stream::file(&file.path, 0, None, data_frame).await?))
+    }
+
+    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<Job>, Status> {
+        let job = self.0.cancel(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(job_to_wire(&job)))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<DeleteRequest>,
+    ) -> Result<Response<DeleteReply>, Status> {
+        self.0.delete(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(DeleteReply {}))
+    }
+
+    async fn slaves(&self, _: Request<SlavesRequest>) -> Result<Response<SlavesReply>, Status> {
+        let slaves = self.0.slaves().await?.iter().map(slave_to_wire).collect();
+        Ok(Response::new(SlavesReply { slaves }))
+    }
+}
+
+fn data_frame(data: bytes::Bytes) -> DataFrame {
+    DataFrame { data }
+}
+
+fn job_id(text: &str) -> Result<JobId, Status> {
+    job_id_from_text(text).map_err(refused)
+}
+
+fn new_job(header: SubmitHeader) -> Result<NewJob, WireError> {
+    let draft = match &header.spec {
+        Some(spec) => draft_from_wire(spec)?,
+        None => SpecDraft::plays(),
+    };
+    if header.name.len() > MAX_NAME_BYTES {
+        let problem = format!("at most {MAX_NAME_BYTES} bytes");
+        return Err(WireError::Field { field: "header.name", problem });
+    }
+    Ok(NewJob {
+        name: if header.name.is_empty() { "unnamed".to_owned() } else { header.name },
+        spec: Spec::try_from(draft)?,
+        priority: priority_from_wire(header.priority)?,
+        expected: (header.size_hint > 0).then_some(header.size_hint),
+    })
+}
+
+async fn next(frames: &mut Streaming<SubmitFrame>) -> Result<Option<submit_frame::Frame>, Status> {
+    let frame = timeout(FRAME_TIMEOUT, frames.message()).await;
+    let frame = frame.map_err(|_| Status::deadline_exceeded("the upload has stalled"))??;
+    Ok(frame.and_then(|frame| frame.frame))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(error: WireError) -> Status {
+    let message = error.to_string();
+    let details = ErrorDetails::with_bad_request_violation(error.field(), message.clone());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+impl From<JobsError> for Status {
+    fn from(error: JobsError) -> Self {
+        let message = error.to_string();
+        let (code, reason) = match &error {
+            JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
+            JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
+            JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
+            JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
+            JobsError::Busy(_) => (Code::ResourceExhausted, "BUSY"),
+            JobsError::Io(_) => (Code::Internal, "STORAGE"),
+        };
+        let mut metadata = std::collections::HashMap::new();
+        if let JobsError::Input { job, .. } = &error {
+            metadata.insert("job_id".to_owned(), job.to_string());
+        }
+        let details = ErrorDetails::with_error_info(reason, "tally", metadata);
+        Self::with_error_details(code, message, details)
+    }
+}

@@ -1,0 +1,70 @@
+//! The gRPC edge: each method turns its request into one of the application's verbs, and the answer
+//! into a reply.
+
+mod cluster;
+mod jobs;
+mod stream;
+
+use std::future::Future;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+
+use tally_common::limits::MAX_MESSAGE_BYTES;
+use tally_proto::channel::{
+    CONNECTION_WINDOW, HTTP2_FRAME, KEEPALIVE, KEEPALIVE_TIMEOUT, STREAM_WINDOW,
+};
+use tally_proto::v1::cluster_server::ClusterServer;
+use tally_proto::v1::jobs_server::JobsServer;
+
+use crate::cluster::Cluster;
+use crate::jobs::Jobs;
+
+/// Streams that one client may have open at a time.
+const MAX_STREAMS: u32 = 4096;
+
+/// Serves gRPC on `listener` until `shutdown` resolves, then lets calls under way end.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    jobs: Jobs,
+    cluster: Cluster,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = TcpListenerStream::new(listener);
+    router(jobs, cluster).await.serve_with_incoming_shutdown(incoming, shutdown).await
+}
+
+async fn router(jobs: Jobs, cluster: Cluster) -> Router {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let jobs = JobsServer::new(jobs::JobsService(jobs))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let cluster = ClusterServer::new(cluster::ClusterService(cluster))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    health.set_serving::<JobsServer<jobs::JobsService>>().await;
+    health.set_serving::<ClusterServer<cluster::ClusterService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tally_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        // The descriptors are compiled in: they are what protox made of our own files.
+        .expect("the compiled-in descriptors are valid");
+    Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(HTTP2_FRAME)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(cluster)
+        .add_service(jobs)
+}
