@@ -1,2 +1,34 @@
-//! tally
-fn main() {}
+//! The one binary of Tally: reads the command line, sets up logging, runs a subcommand.
+
+mod args;
+mod client;
+mod commands;
+mod config;
+mod embedded;
+mod exit;
+mod generate;
+mod output;
+mod progress;
+mod spec_args;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let command = match config::command() {
+        Ok(command) => command,
+        Err(error) => return exit::report(&error),
+    };
+    let args = match Args::from_arg_matches(&command.get_matches()) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    output::start_log(&args);
+    match commands::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

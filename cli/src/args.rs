@@ -1,0 +1,232 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use tally_common::api::Priority;
+use tally_common::id::JobId;
+use tally_common::limits::MAX_WORKERS;
+
+use crate::exit;
+use crate::generate::GenerateArgs;
+use crate::spec_args::SpecArgs;
+
+/// Counts CSV files of any size on any number of machines, exactly
+#[derive(Debug, Parser)]
+#[command(name = "tally", version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Args {
+    /// How answers are shown
+    #[arg(long, global = true, value_enum, default_value = "table", env = "TALLY_OUTPUT")]
+    pub(crate) output: OutputFormat,
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as
+    /// tally_master=debug [default: info for master and slave, else warn]
+    #[arg(long, global = true, value_name = "LEVEL", env = "TALLY_LOG")]
+    pub(crate) log: Option<String>,
+    /// Config file (TOML): a table for each subcommand, with keys named as its flags [default:
+    /// ./tally.toml or ~/.config/tally/config.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "TALLY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How answers are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    Table,
+    /// For programs: the JSON of the HTTP reference
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a master
+    Master(MasterArgs),
+    /// Run a slave that counts for a master
+    Slave(SlaveArgs),
+    /// Count files here and now: master and slaves in this process, no port opened
+    Count(CountArgs),
+    /// Submit a file to a master
+    Submit(SubmitArgs),
+    /// Show one job, or all
+    Status(StatusArgs),
+    /// Follow a job until it has ended
+    Watch(JobArgs),
+    /// Download the result of a job
+    Result(DownloadArgs),
+    /// Download the records that a job could not count
+    Rejects(DownloadArgs),
+    /// Cancel a job
+    Cancel(JobArgs),
+    /// Remove a job and all its bytes
+    Delete(JobArgs),
+    /// Show the slaves that are joined
+    Slaves(MasterAddress),
+    /// Make test data
+    Generate(GenerateArgs),
+}
+
+/// Where the master is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct MasterAddress {
+    /// Where the master listens for gRPC
+    #[arg(
+        long = "master",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7070",
+        env = "TALLY_MASTER"
+    )]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tally master --data-dir /var/lib/tally &
+  tally slave --workers 4 &
+  tally submit plays.csv --wait -o totals.csv")]
+pub(crate) struct MasterArgs {
+    /// Where inputs, runs and results are kept
+    #[arg(long, value_name = "DIR", default_value = "tally-data", env = "TALLY_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Where to listen for slaves and gRPC clients; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7070", env = "TALLY_GRPC")]
+    pub(crate) grpc: SocketAddr,
+    /// Where to listen for HTTP; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", env = "TALLY_HTTP")]
+    pub(crate) http: SocketAddr,
+    /// Listen on an address that others can reach, although nothing keeps them from reading and
+    /// deleting jobs
+    #[arg(long, env = "TALLY_INSECURE")]
+    pub(crate) insecure: bool,
+    /// Threads that merge one job's runs [default: as many as there are cores]
+    #[arg(long, value_name = "N", env = "TALLY_MERGE_THREADS",
+        value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) merge_threads: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SlaveArgs {
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+    /// Threads that count [default: as many as there are cores]
+    #[arg(long, value_name = "N", env = "TALLY_WORKERS",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WORKERS)))]
+    pub(crate) workers: Option<u32>,
+    /// A name for people [default: the host's name and the process id]
+    #[arg(long, env = "TALLY_NAME")]
+    pub(crate) name: Option<String>,
+    /// A label for people; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Seconds that finishing what it holds may take when it is told to stop
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds,
+        env = "TALLY_GRACE")]
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tally count plays.csv -o totals.csv
+  tally count jan.csv feb.csv.gz --order first-seen
+  zcat plays.gz | tally count - | head
+  tally count sales.csv --group-by Shop,Article:integer --sum Price=Revenue --count Sales")]
+pub(crate) struct CountArgs {
+    /// Files to count together, plain, gzip or zstd; - is stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where the totals go; - is stdout
+    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Threads that count [default: as many as there are cores]
+    #[arg(long, value_name = "N", env = "TALLY_WORKERS",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WORKERS)))]
+    pub(crate) workers: Option<u32>,
+    /// Where to list the records that could not be counted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rejects: Option<PathBuf>,
+    /// Where to keep intermediate files, about as large as the result [default: beside OUT, else
+    /// the system's folder for temporary files]
+    #[arg(long, value_name = "DIR", env = "TALLY_SCRATCH_DIR")]
+    pub(crate) scratch_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tally submit plays.csv --wait -o totals.csv
+  tally submit huge.csv.zst --priority low        (prints the job's id)")]
+pub(crate) struct SubmitArgs {
+    /// File to count, plain, gzip or zstd; - is stdin
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+    /// Wait until the job has ended, and download its result
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Where the totals go with --wait; - is stdout
+    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Which jobs go first: high, default, low
+    #[arg(long, default_value = "default", value_parser = priority, env = "TALLY_PRIORITY")]
+    pub(crate) priority: Priority,
+    /// A name for people [default: the file's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// The job; all of them where it is not given
+    pub(crate) job: Option<JobId>,
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobArgs {
+    /// The job
+    pub(crate) job: JobId,
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DownloadArgs {
+    /// The job
+    pub(crate) job: JobId,
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+    /// Where it goes; - is stdout
+    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
+    pub(crate) out: PathBuf,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let seconds: f64 = number.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    match text {
+        "high" => Ok(Priority::High),
+        "default" => Ok(Priority::Default),
+        "low" => Ok(Priority::Low),
+        _ => Err("high, default and low are".to_owned()),
+    }
+}

@@ -1,0 +1,140 @@
+//! A client of a master, over gRPC.
+
+use std::io::Write;
+
+use anyhow::Context;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use tally_common::api::{JobState, JobView};
+use tally_common::id::JobId;
+use tally_common::limits::MAX_MESSAGE_BYTES;
+use tally_proto::convert::job_from_wire;
+use tally_proto::v1::jobs_client::JobsClient;
+use tally_proto::v1::{
+    CancelRequest, DataFrame, DeleteRequest, GetRequest, Job, ListRequest, RejectsRequest,
+    ResultRequest, SlavesRequest, SubmitFrame, WatchRequest,
+};
+use tokio_stream::Stream;
+
+use crate::exit::{Kind, refusal};
+
+/// A connection to a master.
+#[derive(Clone)]
+pub(crate) struct Client(JobsClient<Channel>);
+
+/// Which file of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum File {
+    Result,
+    Rejects,
+}
+
+type Outcome<T> = anyhow::Result<T>;
+
+fn refused(status: Status) -> anyhow::Error {
+    refusal(&status)
+}
+
+fn job(wire: Job) -> Outcome<JobView> {
+    job_from_wire(wire).context("the master's answer makes no sense; is it of another version?")
+}
+
+impl Client {
+    pub(crate) async fn connect(url: &str) -> Outcome<Self> {
+        let channel = tally_proto::channel::connect(url).await.map_err(refused)?;
+        let client = JobsClient::new(channel);
+        Ok(Self(
+            client
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        ))
+    }
+
+    pub(crate) async fn submit(
+        &mut self,
+        frames: impl Stream<Item = SubmitFrame> + Send + 'static,
+    ) -> Outcome<JobId> {
+        let reply = self.0.submit(frames).await.map_err(refused)?.into_inner();
+        reply.job_id.parse().context("the master's answer makes no sense")
+    }
+
+    pub(crate) async fn get(&mut self, id: JobId) -> Outcome<JobView> {
+        let request = GetRequest { job_id: id.to_string() };
+        job(self.0.get(request).await.map_err(refused)?.into_inner())
+    }
+
+    pub(crate) async fn list(&mut self) -> Outcome<Vec<JobView>> {
+        let reply = self.0.list(ListRequest {}).await.map_err(refused)?.into_inner();
+        reply.jobs.into_iter().map(job).collect()
+    }
+
+    /// Calls `show` with the job at each change, and gives it when it has ended.
+    pub(crate) async fn watch(
+        &mut self,
+        id: JobId,
+        mut show: impl FnMut(&JobView),
+    ) -> Outcome<JobView> {
+        let request = WatchRequest { job_id: id.to_string() };
+        let mut views = self.0.watch(request).await.map_err(refused)?.into_inner();
+        while let Some(view) = views.message().await.map_err(refused)? {
+            let view = job(view)?;
+            show(&view);
+            if view.state.ended() {
+                return Ok(view);
+            }
+        }
+        Err(Kind::NoSuchJob.error(format!("the job {id} was deleted")))
+    }
+
+    /// Writes a file of a job to `out`; gives its length in bytes.
+    pub(crate) async fn download(
+        &mut self,
+        file: File,
+        id: JobId,
+        out: &mut (impl Write + ?Sized),
+    ) -> Outcome<u64> {
+        let job_id = id.to_string();
+        let mut frames: Streaming<DataFrame> = match file {
+            File::Result => self.0.result(ResultRequest { job_id }).await,
+            File::Rejects => self.0.rejects(RejectsRequest { job_id }).await,
+        }
+        .map_err(refused)?
+        .into_inner();
+        let mut bytes = 0;
+        while let Some(frame) = frames.message().await.map_err(refused)? {
+            out.write_all(&frame.data)?;
+            bytes += frame.data.len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    pub(crate) async fn cancel(&mut self, id: JobId) -> Outcome<JobView> {
+        let request = CancelRequest { job_id: id.to_string() };
+        job(self.0.cancel(request).await.map_err(refused)?.into_inner())
+    }
+
+    pub(crate) async fn delete(&mut self, id: JobId) -> Outcome<()> {
+        let request = DeleteRequest { job_id: id.to_string() };
+        self.0.delete(request).await.map_err(refused)?;
+        Ok(())
+    }
+
+    pub(crate) async fn slaves(&mut self) -> Outcome<Vec<tally_common::api::SlaveView>> {
+        let reply = self.0.slaves(SlavesRequest {}).await.map_err(refused)?.into_inner();
+        let slaves = reply.slaves.into_iter().map(tally_proto::convert::slave_from_wire);
+        slaves.collect::<Result<_, _>>().context("the master's answer makes no sense")
+    }
+}
+
+/// The error that a job which has not succeeded is to the user.
+pub(crate) fn succeeded(job: &JobView) -> Outcome<()> {
+    match job.state {
+        JobState::Failed => {
+            let error = job.error.as_deref().unwrap_or("the job failed");
+            Err(Kind::JobFailed.error(error))
+        }
+        JobState::Cancelled => Err(Kind::Cancelled.error(format!("job {} was cancelled", job.id))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,62 @@
+//! `tally status`, `watch`, `result`, `rejects`, `cancel`, `delete` and `slaves`: one question to the
+//! master each.
+
+use tally_common::api::JobState;
+
+use super::submit::download;
+use crate::args::{DownloadArgs, JobArgs, MasterAddress, OutputFormat, StatusArgs};
+use crate::client::{Client, File, succeeded};
+use crate::exit::Kind;
+use crate::output::{self, Target, show};
+use crate::progress::Progress;
+
+pub(crate) async fn status(args: &StatusArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.master.url).await?;
+    match args.job {
+        Some(id) => show(format, &client.get(id).await?, output::job),
+        None => show(format, &client.list().await?, output::jobs),
+    }
+}
+
+pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.master.url).await?;
+    let mut progress = Progress::new(true);
+    let job = client.watch(args.job, |job| progress.show(job)).await?;
+    progress.clear();
+    show(format, &job, output::job)?;
+    succeeded(&job)
+}
+
+pub(crate) async fn result(args: &DownloadArgs) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.master.url).await?;
+    let job = client.get(args.job).await?;
+    succeeded(&job)?;
+    if job.state != JobState::Succeeded {
+        let state = job.state.as_str();
+        let message = format!("job {} is {state}; follow it with: tally watch {0}", job.id);
+        return Err(Kind::JobFailed.error(message));
+    }
+    download(&mut client, &job, &args.out).await
+}
+
+pub(crate) async fn rejects(args: &DownloadArgs) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.master.url).await?;
+    let mut target = Target::open(&args.out)?;
+    client.download(File::Rejects, args.job, &mut target).await?;
+    target.finish()
+}
+
+pub(crate) async fn cancel(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.master.url).await?;
+    let job = client.cancel(args.job).await?;
+    show(format, &job, |job| format!("{} is {}", job.id, job.state.as_str()))
+}
+
+pub(crate) async fn delete(args: &JobArgs) -> anyhow::Result<()> {
+    Client::connect(&args.master.url).await?.delete(args.job).await
+}
+
+pub(crate) async fn slaves(args: &MasterAddress, format: OutputFormat) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.url).await?;
+    show(format, &client.slaves().await?, output::slaves)
+}

@@ -1,0 +1,56 @@
+//! `tally master`
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::TcpListener;
+
+use tally_master::config::Config;
+use tally_master::server::Master;
+
+use super::stop_signal;
+use crate::args::MasterArgs;
+use crate::exit::Kind;
+
+pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    for address in [args.grpc, args.http] {
+        if !address.ip().is_loopback() && !args.insecure {
+            return Err(Kind::Usage.error(format!(
+                "listening on {address} would let anyone on the network read and delete jobs; \
+                 say --insecure to do it all the same"
+            )));
+        }
+    }
+    let _lock = lock(&args.data_dir)?;
+    let mut config = Config::new(args.data_dir.clone());
+    if let Some(threads) = args.merge_threads {
+        config.merge_threads = threads as usize;
+    }
+    let grpc = listen(args.grpc).await?;
+    let http = listen(args.http).await?;
+    let master = Master::start(config)?;
+    // Whoever started this waits for these two lines.
+    eprintln!("gRPC on http://{}", grpc.local_addr()?);
+    eprintln!("HTTP on http://{}", http.local_addr()?);
+    Ok(master.serve(grpc, http, stop).await?)
+}
+
+/// Takes the data folder for this process alone, as long as the file is open.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let shown = folder.display();
+    std::fs::create_dir_all(folder).with_context(|| format!("the data folder {shown}"))?;
+    let file =
+        File::create(folder.join("lock")).with_context(|| format!("the data folder {shown}"))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        anyhow::anyhow!("the data folder {shown} is in use by another master; give each its own")
+    })?;
+    Ok(file)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{address} can not be listened on"))
+}

@@ -1,0 +1,68 @@
+//! The subcommands, a file each.
+
+mod count;
+mod jobs;
+mod master;
+mod slave;
+mod submit;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Args, Command};
+use crate::generate;
+
+/// Runs what the command line asks for.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let format = args.output;
+    match args.command {
+        Command::Generate(args) => generate::run(&args),
+        Command::Master(args) => services()?.block_on(master::run(&args)),
+        Command::Slave(args) => services()?.block_on(slave::run(args)),
+        Command::Count(args) => services()?.block_on(count::run(&args)),
+        Command::Submit(args) => client()?.block_on(submit::run(&args, format)),
+        Command::Status(args) => client()?.block_on(jobs::status(&args, format)),
+        Command::Watch(args) => client()?.block_on(jobs::watch(&args, format)),
+        Command::Result(args) => client()?.block_on(jobs::result(&args)),
+        Command::Rejects(args) => client()?.block_on(jobs::rejects(&args)),
+        Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
+        Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
+        Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
+    }
+}
+
+/// A runtime for what serves others.
+fn services() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build().context("no threads to run on")
+}
+
+/// A runtime for what asks one question.
+fn client() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("no threads to run on")
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second one ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            eprintln!("tally: stopped by a second signal");
+            std::process::exit(1);
+        });
+    })
+}
+
+/// Threads that count, where the user does not say.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}

@@ -1,0 +1,255 @@
+//! What is shown: tables and JSON on stdout, the log on stderr; and files that appear whole or not
+//! at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use comfy_table::{Table, presets};
+use serde::Serialize;
+use tempfile::{NamedTempFile, TempPath};
+use tracing_subscriber::EnvFilter;
+
+use tally_common::api::{JobView, SlaveView};
+use tally_master::direct::DirectWriter;
+
+use crate::args::{Args, Command, OutputFormat};
+
+/// Sends the log to stderr.
+pub(crate) fn start_log(args: &Args) {
+    let service = matches!(args.command, Command::Master(_) | Command::Slave(_));
+    let level = args.log.as_deref().unwrap_or(if service { "info" } else { "warn" });
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .init();
+}
+
+/// Shows `value` as JSON, or what `table` makes of it.
+pub(crate) fn show<T: Serialize>(
+    format: OutputFormat,
+    value: &T,
+    table: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
+    let text = match format {
+        OutputFormat::Json => serde_json::to_string_pretty(value)?,
+        OutputFormat::Table => table(value),
+    };
+    match writeln!(io::stdout().lock(), "{text}") {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        shown => shown.context("stdout"),
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    table
+}
+
+/// Jobs, a line each.
+pub(crate) fn jobs(jobs: &Vec<JobView>) -> String {
+    if jobs.is_empty() {
+        return "no jobs".to_owned();
+    }
+    let mut table =
+        table(&["JOB", "NAME", "STATE", "TASKS", "RECORDS", "REJECTED", "RATE", "OPENED"]);
+    for job in jobs {
+        table.add_row([
+            job.id.to_string(),
+            job.name.clone(),
+            job.state.as_str().to_owned(),
+            format!("{}/{}", job.tasks.done, job.tasks.cut),
+            job.receipt.records.to_string(),
+            job.receipt.rejected.to_string(),
+            format!("{}/s", bytes(job.progress.bytes_per_second)),
+            job.opened_at.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// One job, a line for each fact.
+pub(crate) fn job(job: &JobView) -> String {
+    let mut lines = vec![
+        ("job", job.id.to_string()),
+        ("name", job.name.clone()),
+        ("state", job.state.as_str().to_owned()),
+        ("opened", job.opened_at.clone()),
+    ];
+    let mut add = |name, value: &Option<String>| {
+        if let Some(value) = value {
+            lines.push((name, value.clone()));
+        }
+    };
+    add("ended", &job.ended_at);
+    add("error", &job.error);
+    add("waiting for", &job.waiting_for);
+    let tasks = &job.tasks;
+    let (done, cut) = (tasks.done, tasks.cut);
+    let (running, queued, retried) = (tasks.running, tasks.queued, tasks.retried);
+    lines.push((
+        "tasks",
+        format!("{done} of {cut} done, {running} running, {queued} queued, {retried} retried"),
+    ));
+    let progress = &job.progress;
+    lines.push((
+        "counted",
+        format!(
+            "{} in {:.1} s ({}/s)",
+            bytes(progress.bytes_counted),
+            progress.elapsed_ms as f64 / 1000.0,
+            bytes(progress.bytes_per_second)
+        ),
+    ));
+    let receipt = &job.receipt;
+    lines.push((
+        "records",
+        format!(
+            "{} = {} counted + {} rejected; {} blank lines",
+            receipt.records, receipt.counted, receipt.rejected, receipt.blank_lines
+        ),
+    ));
+    if let Some(result) = &job.result {
+        lines.push(("result", format!("{} rows, {}", result.rows, bytes(result.bytes))));
+        lines.push(("sha256", result.sha256.clone()));
+        for total in &result.totals {
+            lines.push(("total", format!("{}: {}", total.name, total.value)));
+        }
+    }
+    for share in &job.slaves {
+        let (tasks, records) = (share.tasks, share.records);
+        lines.push(("slave", format!("{}: {tasks} tasks, {records} records", share.name)));
+    }
+    for reject in &job.rejects {
+        lines.push((
+            "reject",
+            format!("line {}: {}: {}", reject.line, reject.reason, reject.record),
+        ));
+    }
+    let lines = lines.iter().map(|(name, value)| format!("{name:<12} {value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Slaves, a line each.
+pub(crate) fn slaves(slaves: &Vec<SlaveView>) -> String {
+    if slaves.is_empty() {
+        return "no slaves".to_owned();
+    }
+    let header = [
+        "NAME",
+        "WORKERS",
+        "RUNNING",
+        "PREFETCHED",
+        "DONE",
+        "FAILED",
+        "COUNTED",
+        "HEARD",
+        "VERSION",
+    ];
+    let mut table = table(&header);
+    for slave in slaves {
+        table.add_row([
+            format!("{}{}", slave.name, if slave.draining { " (draining)" } else { "" }),
+            slave.workers.to_string(),
+            slave.running.to_string(),
+            slave.prefetched.to_string(),
+            slave.completed.to_string(),
+            slave.failed.to_string(),
+            bytes(slave.bytes),
+            format!("{:.1} s ago", slave.last_heard_ms as f64 / 1000.0),
+            slave.version.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Whether a path stands for stdin or stdout.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Where a file is written: stdout, or a file that appears under its name only when it is whole.
+pub(crate) enum Target {
+    Stdout(BufWriter<io::Stdout>),
+    File { path: PathBuf, whole: TempPath, file: DirectWriter },
+}
+
+impl Target {
+    /// Opens `path`; nothing that is there is touched before [`Target::finish`].
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        if is_dash(path) {
+            return Ok(Self::Stdout(BufWriter::with_capacity(1 << 20, io::stdout())));
+        }
+        if path.is_dir() {
+            anyhow::bail!("{} is a directory; name a file to write to", path.display());
+        }
+        let file = NamedTempFile::new_in(folder(path)).and_then(|file| {
+            give_usual_rights(file.as_file())?;
+            let whole = file.into_temp_path();
+            let file = DirectWriter::create(&whole)?;
+            Ok(Self::File { path: path.to_owned(), whole, file })
+        });
+        file.with_context(|| format!("{} can not be written", path.display()))
+    }
+
+    /// The file is whole.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout(mut out) => Ok(out.flush()?),
+            Self::File { path, whole, file } => {
+                let kept = file.finish().and_then(|()| Ok(whole.persist(&path)?));
+                kept.with_context(|| format!("{} can not be written", path.display()))
+            }
+        }
+    }
+}
+
+/// Temporary files are for their owner alone; what is kept has the rights that any new file gets.
+fn give_usual_rights(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(mask);
+    let mode = 0o666 & !mask.bits();
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+impl Write for Target {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(out) => out.write(data),
+            Self::File { file, .. } => file.write(data),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(out) => out.flush(),
+            Self::File { file, .. } => file.flush(),
+        }
+    }
+}
+
+/// The folder that a file lies in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
