@@ -1,0 +1,10 @@
+//! Whole-cluster tests: real processes, real sockets, real files.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
+
+mod bad_input;
+mod cli;
+mod faults;
+mod http;
+mod limits;
+mod same;
+mod seed;

@@ -1,0 +1,168 @@
+//! A master and its slaves as processes.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Process, tally};
+use crate::{Http, eventually};
+
+/// How the processes of a cluster are started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Most address space that a process may have, in bytes.
+    pub memory: Option<u64>,
+}
+
+impl Options {
+    fn command(&self) -> Command {
+        let plain = tally();
+        let Some(bytes) = self.memory else { return plain };
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--as={bytes}")).arg(plain.get_program());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        limited
+    }
+}
+
+/// A running cluster. Everything stops, and its folder goes, when it is dropped.
+pub struct Cluster {
+    folder: TempDir,
+    options: Options,
+    master: Process,
+    grpc: String,
+    http: String,
+    slaves: Vec<Process>,
+    started: usize,
+}
+
+impl Cluster {
+    /// A master and `slaves` slaves of one worker each, all joined.
+    pub fn start(slaves: usize) -> Self {
+        Self::start_with(slaves, Options::default())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn start_with(slaves: usize, options: Options) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let (master, grpc, http) =
+            start_master(&folder.path().join("data"), "127.0.0.1:0", "127.0.0.1:0", &options);
+        let (started, none) = (0, Vec::new());
+        let mut cluster = Self { folder, options, master, grpc, http, slaves: none, started };
+        for _ in 0..slaves {
+            cluster.add_slave(1);
+        }
+        cluster.wait_for_slaves(slaves);
+        cluster
+    }
+
+    /// Starts one more slave, and does not wait until it has joined.
+    pub fn add_slave(&mut self, workers: u32) -> &mut Process {
+        let name = format!("slave-{}", self.started);
+        self.started += 1;
+        let mut command = self.options.command();
+        command.args(["slave", "--master", &self.grpc, "--name", &name]);
+        command.args(["--workers", &workers.to_string()]);
+        self.slaves.push(Process::start(&name, command));
+        self.slaves.last_mut().expect("one has just been pushed")
+    }
+
+    /// Waits until `count` slaves are joined, no more and no less.
+    pub fn wait_for_slaves(&self, count: usize) {
+        eventually("the slaves to join", || (self.slaves_now().len() == count).then_some(()));
+    }
+
+    /// The slaves as the master shows them.
+    pub fn slaves_now(&self) -> Vec<Value> {
+        let answer = self.http().get("/api/v1/slaves").json();
+        answer["slaves"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The processes of the slaves, in the order in which they were started.
+    pub fn slaves(&mut self) -> &mut [Process] {
+        &mut self.slaves
+    }
+
+    /// The master's process.
+    pub fn master(&mut self) -> &mut Process {
+        &mut self.master
+    }
+
+    /// Stops the master as `how` says and starts it again on the same ports and folder.
+    pub fn restart_master(&mut self, how: impl FnOnce(&mut Process)) {
+        how(&mut self.master);
+        let strip = |url: &str| url.trim_start_matches("http://").to_owned();
+        let (grpc, http) = (strip(&self.grpc), strip(&self.http));
+        let data = self.folder.path().join("data");
+        (self.master, self.grpc, self.http) = start_master(&data, &grpc, &http, &self.options);
+    }
+
+    /// The gateway.
+    pub fn http(&self) -> Http {
+        Http::new(&self.http)
+    }
+
+    /// Where the master listens for gRPC, as a URL.
+    pub fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    /// A path in the cluster's temporary folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a client command against the master to its end.
+    ///
+    /// # Panics
+    /// Where it can not be started.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        let mut command = self.options.command();
+        command.args(args).args(["--master", &self.grpc]);
+        command.output().expect("the tally binary starts")
+    }
+
+    /// Submits a file over gRPC, waits, and gives the result.
+    ///
+    /// # Panics
+    /// Where the job does not succeed.
+    pub fn count(&self, file: &Path, more: &[&str]) -> Vec<u8> {
+        let out = self.path("out.csv");
+        let args = [OsStr::new("submit"), file.as_os_str(), OsStr::new("--wait"), OsStr::new("-o")];
+        let args = args.into_iter().chain([out.as_os_str()]);
+        let output = self.run(args.chain(more.iter().map(OsStr::new)));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let result = std::fs::read(&out).expect("the result is there");
+        std::fs::remove_file(&out).expect("the result can be removed");
+        result
+    }
+}
+
+fn start_master(
+    data: &Path,
+    grpc: &str,
+    http: &str,
+    options: &Options,
+) -> (Process, String, String) {
+    let mut command = options.command();
+    command.arg("master").arg("--data-dir").arg(data).args(["--grpc", grpc, "--http", http]);
+    let mut master = Process::start("master", command);
+    let url = |line: String| {
+        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        url.expect("the line names a URL").to_owned()
+    };
+    let grpc = url(master.says("gRPC on http://"));
+    let http = url(master.says("HTTP on http://"));
+    (master, grpc, http)
+}

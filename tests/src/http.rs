@@ -1,0 +1,149 @@
+//! A client for the gateway that shows every answer, whatever its status.
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{Response, StatusCode};
+use ureq::{Body, SendBody};
+
+use crate::eventually;
+
+/// The gateway.
+#[derive(Clone)]
+pub struct Http {
+    base: String,
+    agent: Agent,
+}
+
+/// What it said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    fn of(response: Response<Body>) -> Self {
+        let status: StatusCode = response.status();
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        let headers = headers.collect();
+        let body = response.into_body().into_with_config().limit(u64::MAX).read_to_vec();
+        Self { status: status.as_u16(), headers, body: body.expect("the body comes whole") }
+    }
+
+    /// A header's value, empty where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+impl Http {
+    /// A client for the gateway at `base`.
+    pub fn new(base: &str) -> Self {
+        let config = Agent::config_builder().http_status_as_error(false).build();
+        Self { base: base.to_owned(), agent: config.into() }
+    }
+
+    /// `GET`
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    /// `GET` with headers.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.call().expect("the gateway answers"))
+    }
+
+    /// `DELETE`
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn delete(&self, path: &str) -> Answer {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        Answer::of(request.call().expect("the gateway answers"))
+    }
+
+    /// `POST` with a raw body.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn post(&self, path: &str, body: &[u8]) -> Answer {
+        self.post_as(path, "text/csv", body)
+    }
+
+    /// `POST` with a body of a content type.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn post_as(&self, path: &str, content_type: &str, mut body: &[u8]) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let length = body.len().to_string();
+        let request = request.header("content-type", content_type).header("content-length", length);
+        let body = SendBody::from_reader(&mut body);
+        Answer::of(request.send(body).expect("the gateway answers"))
+    }
+
+    /// `POST` of a form: for each part its name, its file name if it is a file, and its content.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn form(&self, path: &str, parts: &[(&str, Option<&str>, &[u8])]) -> Answer {
+        let mut body = Vec::new();
+        for (name, file, content) in parts {
+            body.extend_from_slice(b"--tally-form\r\nContent-Disposition: form-data; ");
+            body.extend_from_slice(format!("name=\"{name}\"").as_bytes());
+            if let Some(file) = file {
+                body.extend_from_slice(format!("; filename=\"{file}\"").as_bytes());
+            }
+            body.extend_from_slice(b"\r\n\r\n");
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--tally-form--\r\n");
+        self.post_as(path, "multipart/form-data; boundary=tally-form", &body)
+    }
+
+    /// A job.
+    pub fn job(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/jobs/{id}")).json()
+    }
+
+    /// Waits until a job has ended, and gives it.
+    pub fn ended(&self, id: &str) -> Value {
+        eventually("the job to end", || {
+            let job = self.job(id);
+            let state = job["state"].as_str().unwrap_or_default();
+            ["succeeded", "failed", "cancelled"].contains(&state).then_some(job)
+        })
+    }
+}
