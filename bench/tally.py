@@ -1,0 +1,112 @@
+"""Tally as it is used: in one process, and as a master with slaves."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import measure
+
+START_SECONDS = 30
+
+
+class Embedded:
+    """`tally count`: master and slaves in one process."""
+
+    name = "tally count"
+
+    def __init__(self, tally: Path, threads: int):
+        self.tally, self.threads = tally, threads
+
+    def count(self, source: Path, target: Path) -> measure.Sample:
+        command = [self.tally, "count", source, "-o", target, "--workers", self.threads]
+        return measure.run(command, "process")[0]
+
+    def close(self) -> None:
+        """Nothing runs between counts."""
+
+
+class Cluster:
+    """A master and slaves of one worker each, started once and used for all counts.
+
+    What is timed is `tally submit --wait`, to the result on disk. CPU seconds are those of client,
+    master and slaves during that time.
+    """
+
+    def __init__(self, tally: Path, slaves: int, work: Path):
+        self.name = f"tally master, {slaves} slave{'' if slaves == 1 else 's'}"
+        self.tally = tally
+        self.processes: dict[str, subprocess.Popen] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=work))
+        try:
+            self._start(slaves)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, slaves: int) -> None:
+        # Port 0 takes a free port, and the master says which: nobody can take it in between.
+        listen = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
+        self._spawn("master", ["--data-dir", self.folder / "data", *listen])
+        self.url = self._said("master", "gRPC on ")
+        http = self._said("master", "HTTP on ")
+        for number in range(1, slaves + 1):
+            name = f"slave {number}"
+            self._spawn(name, ["--master", self.url, "--workers", "1", "--name", name])
+        self._wait("the slaves to join", lambda: joined(http) == slaves)
+
+    def _spawn(self, name: str, arguments: list) -> None:
+        command = [self.tally, name.split()[0], *arguments]
+        with self._log(name).open("w") as log:
+            process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=log)
+        self.processes[name] = process
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name.replace(' ', '-')}.log"
+
+    def _said(self, name: str, before: str) -> str:
+        """The rest of the line that a process prints after `before`."""
+
+        def said() -> str:
+            return self._log(name).read_text().partition(before)[2].partition("\n")[0]
+
+        return self._wait(f"{name} to print {before!r}", said).strip()
+
+    def _wait(self, what: str, done):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for name, process in self.processes.items():
+                if process.poll() is not None:
+                    raise measure.Failed(f"{name} ended:\n{self._log(name).read_text()}")
+            if result := done():
+                return result
+            time.sleep(0.02)
+        raise measure.Failed(f"waited {START_SECONDS} s for {what}, in vain")
+
+    def count(self, source: Path, target: Path) -> measure.Sample:
+        before = {name: measure.cpu_seconds(p.pid) for name, p in self.processes.items()}
+        for process in self.processes.values():
+            measure.forget_peak(process.pid)
+        command = [self.tally, "submit", source, "--master", self.url, "--wait", "-o", target]
+        sample, _ = measure.run(command, "client")
+        for name, process in self.processes.items():
+            sample.cpu += measure.cpu_seconds(process.pid) - before[name]
+            sample.peaks[name] = measure.peak_bytes(process.pid)
+        return sample
+
+    def close(self) -> None:
+        """Ends all processes, the slaves first, whatever state they are in."""
+        for process in reversed(self.processes.values()):
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def joined(http: str) -> int:
+    """Slaves that the master knows."""
+    with urllib.request.urlopen(f"{http}/api/v1/slaves", timeout=START_SECONDS) as answer:
+        slaves = json.load(answer)
+    return len(slaves["slaves"] if isinstance(slaves, dict) else slaves)
