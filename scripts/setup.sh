@@ -1,7 +1,7 @@
 # Makes sure that there is what a build needs. For ./test, ./demo and .ci/run to source.
 
 if ! command -v cargo >/dev/null; then
-    echo "Tally is built with Rust, and cargo is not here: install it from https://rustup.rs" >&2
+    echo "Tally is built with Rust, and cargo is not here: install Rust first" >&2
     exit 1
 fi
 # Rust links with a C compiler, and zstd is compiled with one.
