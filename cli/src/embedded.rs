@@ -17,7 +17,7 @@ use uuid::Uuid;
 use tally_common::id::{Attempt, MessageId, SessionId, SlaveId};
 use tally_common::limits::FRAME_BYTES;
 use tally_master::cluster::{Cluster, ClusterError, Joined, SessionCommand, TaskBytes};
-use tally_proto::convert::{Assignment, PartialHead, SlaveHello};
+use tally_proto::convert::{Assignment, SlaveHello};
 use tally_slave::worker::{
     Execution, Outcome, Partial, Progress, SourceError, TaskSource, Workers,
 };
@@ -131,17 +131,7 @@ impl Slave {
 }
 
 async fn hand_in(cluster: &Cluster, session: SessionId, partial: Partial) -> anyhow::Result<()> {
-    let head = PartialHead {
-        message_id: partial.message_id,
-        attempt: partial.attempt,
-        session,
-        bytes: partial.bytes(),
-        crc32c: partial.crc32c,
-        groups: partial.groups,
-        records: partial.totals.records,
-        rejects: partial.totals.rejects,
-    };
-    let mut run = cluster.receive(head)?;
+    let mut run = cluster.receive(partial.head(session))?;
     let run = spawn_blocking(move || {
         for frame in partial.frames {
             run.write(&frame)?;

@@ -1,4 +1,4 @@
-//! Reading and writing the values of typed columns: integers and dates.
+//! Reading and writing the values of typed columns: integers, dates and texts.
 
 use crate::reject::RejectReason;
 
@@ -155,6 +155,23 @@ pub fn write_integer(value: i64, out: &mut Vec<u8>) {
         digits[at] = b'-';
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+/// Appends a text as a CSV field, in quotes where RFC 4180 wants them. An empty one gets none: whoever
+/// writes a row of one empty field has to see to it that it does not become a blank line.
+pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    let plain = !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
+    if plain {
+        return out.extend_from_slice(text);
+    }
+    out.push(b'"');
+    for part in text.split_inclusive(|byte| *byte == b'"') {
+        out.extend_from_slice(part);
+        if part.ends_with(b"\"") {
+            out.push(b'"');
+        }
+    }
+    out.push(b'"');
 }
 
 #[cfg(test)]

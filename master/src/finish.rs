@@ -14,6 +14,7 @@ use tally_common::limits::NAMED_REJECTS;
 use tally_common::reject::{Reject, RejectReason};
 use tally_common::run::{ReadAt, RunError, RunMeta};
 use tally_common::spec::Spec;
+use tally_common::value::write_text;
 
 use crate::coordinator::{InputInfo, Meter, Task};
 use crate::direct::DirectWriter;
@@ -137,7 +138,7 @@ fn write_rejects(job: &FinishJob, runs: &[MergeInput]) -> Result<Vec<RejectView>
     out.write_all(b"line,byte_offset,column,reason,record\n")?;
     let mut first = Vec::new();
     let mut place: Option<Place<'_>> = None;
-    let mut record = Vec::new();
+    let (mut record, mut row) = (Vec::new(), Vec::new());
     for ((number, task), run) in (0..).zip(&job.tasks).zip(runs) {
         let input = &*job.inputs[task.input as usize];
         if place.as_ref().is_none_or(|place| !std::ptr::eq(place.input, input)) {
@@ -151,17 +152,19 @@ fn write_rejects(job: &FinishJob, runs: &[MergeInput]) -> Result<Vec<RejectView>
             let offset = task.cut.offset + reject.offset;
             place.file.read_exact_at(&mut record, offset)?;
             let shown = view(input, &reject, place.lines, offset, &record);
+            row.clear();
             if many {
-                write_field(&mut out, input.name.as_bytes())?;
-                out.write_all(b",")?;
+                write_text(input.name.as_bytes(), &mut row);
+                row.push(b',');
             }
-            write!(out, "{},{offset},", shown.line)?;
-            write_field(&mut out, shown.column.as_deref().unwrap_or("").as_bytes())?;
-            out.write_all(b",")?;
-            write_field(&mut out, shown.reason.as_bytes())?;
-            out.write_all(b",")?;
-            write_field(&mut out, &record)?;
-            out.write_all(b"\n")?;
+            write!(row, "{},{offset},", shown.line)?;
+            write_text(shown.column.as_deref().unwrap_or("").as_bytes(), &mut row);
+            row.push(b',');
+            write_text(shown.reason.as_bytes(), &mut row);
+            row.push(b',');
+            write_text(&record, &mut row);
+            row.push(b'\n');
+            out.write_all(&row)?;
             if first.len() < NAMED_REJECTS {
                 first.push(shown);
             }
@@ -192,19 +195,4 @@ fn view(input: &InputInfo, reject: &Reject, lines: u64, offset: u64, record: &[u
         reason,
         record: String::from_utf8_lossy(shown).into_owned(),
     }
-}
-
-/// Writes a CSV field as it is, in quotes where it needs them.
-fn write_field(out: &mut impl Write, field: &[u8]) -> io::Result<()> {
-    if !field.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
-        return out.write_all(field);
-    }
-    out.write_all(b"\"")?;
-    for part in field.split_inclusive(|&byte| byte == b'"') {
-        out.write_all(part)?;
-        if part.ends_with(b"\"") {
-            out.write_all(b"\"")?;
-        }
-    }
-    out.write_all(b"\"")
 }

@@ -7,7 +7,6 @@ use tonic::transport::Channel;
 
 use tally_common::id::{MessageId, SessionId};
 use tally_common::limits::MAX_MESSAGE_BYTES;
-use tally_proto::convert::PartialHead;
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::{self, PartialVerdict, partial_frame::Frame};
 
@@ -91,17 +90,7 @@ pub(crate) async fn hand_in(
     session: SessionId,
     partial: Partial,
 ) -> Result<Verdict, tonic::Status> {
-    let head = PartialHead {
-        message_id: partial.message_id,
-        attempt: partial.attempt,
-        session,
-        bytes: partial.bytes(),
-        crc32c: partial.crc32c,
-        groups: partial.groups,
-        records: partial.totals.records,
-        rejects: partial.totals.rejects,
-    };
-    let header = Frame::Header(head.to_wire());
+    let header = Frame::Header(partial.head(session).to_wire());
     let data = partial.frames.into_iter().map(Frame::Data);
     let frames = std::iter::once(header).chain(data);
     let frames = frames.map(|frame| v1::PartialFrame { frame: Some(frame) });

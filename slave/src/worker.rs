@@ -12,10 +12,10 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use tally_common::id::{Attempt, JobId, MessageId};
+use tally_common::id::{Attempt, JobId, MessageId, SessionId};
 use tally_common::limits::FRAME_BYTES;
 use tally_common::run::{RunHeader, RunWriter, TaskTotals};
-use tally_proto::convert::Assignment;
+use tally_proto::convert::{Assignment, PartialHead};
 
 use crate::kernel::{Kernel, KernelError};
 
@@ -91,6 +91,20 @@ pub struct Partial {
 }
 
 impl Partial {
+    /// What is said of it when it is handed in.
+    pub fn head(&self, session: SessionId) -> PartialHead {
+        PartialHead {
+            message_id: self.message_id,
+            attempt: self.attempt,
+            session,
+            bytes: self.bytes(),
+            crc32c: self.crc32c,
+            groups: self.groups,
+            records: self.totals.records,
+            rejects: self.totals.rejects,
+        }
+    }
+
     /// Length of the run in bytes.
     pub fn bytes(&self) -> u64 {
         self.frames.iter().map(|frame| frame.len() as u64).sum()

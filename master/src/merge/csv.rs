@@ -7,7 +7,7 @@ use tally_common::key::{decode_integer, decode_tail};
 use tally_common::reject::Reject;
 use tally_common::run::GroupSink;
 use tally_common::spec::{KeyKind, Spec};
-use tally_common::value::{format_date, write_integer};
+use tally_common::value::{format_date, write_integer, write_text};
 
 use super::MergeError;
 
@@ -25,23 +25,6 @@ pub(super) fn header(spec: &Spec) -> Vec<u8> {
     }
     line.push(b'\n');
     line
-}
-
-/// Appends a text, in quotes where RFC 4180 wants them. An empty one needs none: no row has only one
-/// field, so none becomes a blank line.
-fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    let plain = !text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
-    if plain {
-        return out.extend_from_slice(text);
-    }
-    out.push(b'"');
-    for part in text.split_inclusive(|byte| *byte == b'"') {
-        out.extend_from_slice(part);
-        if part.ends_with(b"\"") {
-            out.push(b'"');
-        }
-    }
-    out.push(b'"');
 }
 
 /// A part of the result.
