@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Result(DownloadArgs),
     /// Download the records that a job could not count
     Rejects(DownloadArgs),
+    /// Show what a job's records came to, task by task
+    Receipt(JobArgs),
+    /// Count a job's input once more, here, and compare
+    Verify(VerifyArgs),
+    /// Submit corrected rejects of a job, which are added to its result
+    Repair(RepairArgs),
     /// Cancel a job
     Cancel(JobArgs),
     /// Remove a job and all its bytes
@@ -107,6 +113,30 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "N", env = "TALLY_MERGE_THREADS",
         value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) merge_threads: Option<u32>,
+    /// Days that a job is kept after its end
+    #[arg(long, value_name = "DAYS", default_value = "7", value_parser = days,
+        env = "TALLY_RETAIN_DAYS")]
+    pub(crate) retain_days: Duration,
+    /// Hours that a broken upload may wait to be taken up again
+    #[arg(long, value_name = "HOURS", default_value = "24", value_parser = hours,
+        env = "TALLY_UPLOAD_HOURS")]
+    pub(crate) upload_hours: Duration,
+    /// Space on the disk that is left free: bytes, or with kB, MB, GB
+    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = size,
+        env = "TALLY_DISK_RESERVE")]
+    pub(crate) disk_reserve: u64,
+    /// Jobs that may be open at a time; more are told to come back
+    #[arg(long, value_name = "N", default_value = "10000", env = "TALLY_MAX_JOBS",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_jobs: u32,
+    /// Uploads that may be under way at a time; more are told to come back
+    #[arg(long, value_name = "N", default_value = "64", env = "TALLY_MAX_UPLOADS",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_uploads: u32,
+    /// Seconds between two looks for what may be removed
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
+        env = "TALLY_SWEEP")]
+    pub(crate) sweep: Duration,
 }
 
 #[derive(Debug, clap::Args)]
@@ -182,6 +212,58 @@ pub(crate) struct SubmitArgs {
     /// A name for people [default: the file's]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Names this submission: a repeat gets the first one's job [default: a new UUID]
+    #[arg(long, value_name = "ID")]
+    pub(crate) message_id: Option<String>,
+    /// Keep the input on the master as long as the result, so that the job can be verified from it
+    #[arg(long, env = "TALLY_KEEP_INPUT")]
+    pub(crate) keep_input: bool,
+    /// Seconds to go on trying when the connection breaks
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds,
+        env = "TALLY_RETRY_FOR")]
+    pub(crate) retry_for: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tally verify 0199… --input plays.csv      (counts the original file once more)
+  tally verify 0199… --tasks 0,7            (two tasks, from the input that the master has kept)")]
+pub(crate) struct VerifyArgs {
+    /// The job
+    pub(crate) job: JobId,
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+    /// The original file, plain, gzip or zstd [default: what the master has kept of it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// The tasks to count, by number [default: all of them, and then also the result]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) tasks: Vec<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tally rejects 0199… -o rejects.csv        (what could not be counted, and why)
+  tally repair 0199… fixed.csv -o totals.csv")]
+pub(crate) struct RepairArgs {
+    /// The job whose rejects are corrected
+    pub(crate) job: JobId,
+    /// The corrected records, with a header as the input's
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) master: MasterAddress,
+    /// Where the job's new totals go; - is stdout; without this they are not downloaded
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Names this submission: a repeat gets the first one's job [default: a new UUID]
+    #[arg(long, value_name = "ID")]
+    pub(crate) message_id: Option<String>,
+    /// Seconds to go on trying when the connection breaks
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds,
+        env = "TALLY_RETRY_FOR")]
+    pub(crate) retry_for: Duration,
 }
 
 #[derive(Debug, clap::Args)]
@@ -220,6 +302,23 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let seconds: f64 = number.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn days(text: &str) -> Result<Duration, String> {
+    scaled(text, 24.0 * 3600.0, "days")
+}
+
+fn hours(text: &str) -> Result<Duration, String> {
+    scaled(text, 3600.0, "hours")
+}
+
+fn scaled(text: &str, seconds: f64, what: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| format!("a number of {what} is wanted"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::generate::parse_size(text)
 }
 
 fn priority(text: &str) -> Result<Priority, String> {

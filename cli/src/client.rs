@@ -4,16 +4,17 @@ use std::io::Write;
 
 use anyhow::Context;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
-use tally_common::api::{JobState, JobView};
+use tally_common::api::{FullReceipt, JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::limits::MAX_MESSAGE_BYTES;
-use tally_proto::convert::job_from_wire;
+use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
-    CancelRequest, DataFrame, DeleteRequest, GetRequest, Job, ListRequest, RejectsRequest,
-    ResultRequest, SlavesRequest, SubmitFrame, WatchRequest,
+    CancelRequest, DataFrame, DeleteRequest, FindUploadReply, FindUploadRequest,
+    GetReceiptRequest, GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest,
+    SlavesRequest, SubmitFrame, WatchRequest,
 };
 use tokio_stream::Stream;
 
@@ -54,9 +55,39 @@ impl Client {
     pub(crate) async fn submit(
         &mut self,
         frames: impl Stream<Item = SubmitFrame> + Send + 'static,
-    ) -> Outcome<JobId> {
-        let reply = self.0.submit(frames).await.map_err(refused)?.into_inner();
-        reply.job_id.parse().context("the master's answer makes no sense")
+    ) -> Result<JobId, Status> {
+        let reply = self.0.submit(frames).await?.into_inner();
+        reply.job_id.parse().map_err(|_| Status::internal("the master's answer makes no sense"))
+    }
+
+    /// How far the upload of a submission came; `None` where the master knows of none.
+    pub(crate) async fn find_upload(
+        &mut self,
+        message_id: &str,
+    ) -> Result<Option<FindUploadReply>, Status> {
+        let request = FindUploadRequest { message_id: message_id.to_owned() };
+        match self.0.find_upload(request).await {
+            Ok(reply) => Ok(Some(reply.into_inner())),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    pub(crate) async fn receipt(&mut self, id: JobId) -> Outcome<FullReceipt> {
+        let request = GetReceiptRequest { job_id: id.to_string() };
+        let reply = self.0.get_receipt(request).await.map_err(refused)?.into_inner();
+        full_receipt_from_wire(reply).context("the master's answer makes no sense")
+    }
+
+    /// A part of a job's input, where the master keeps it.
+    pub(crate) async fn input(
+        &mut self,
+        id: JobId,
+        offset: u64,
+        length: u64,
+    ) -> Outcome<Streaming<DataFrame>> {
+        let request = InputRequest { job_id: id.to_string(), offset, length };
+        Ok(self.0.input(request).await.map_err(refused)?.into_inner())
     }
 
     pub(crate) async fn get(&mut self, id: JobId) -> Outcome<JobView> {

@@ -52,10 +52,27 @@ impl Kind {
 pub(crate) fn refusal(status: &Status) -> anyhow::Error {
     let message = status.message().to_owned();
     match status.code() {
+        _ if is_broken(status) => Kind::Unreachable.error(message),
         Code::Unavailable => Kind::Unreachable.error(message),
         Code::NotFound => Kind::NoSuchJob.error(message),
         Code::InvalidArgument | Code::FailedPrecondition => Kind::JobFailed.error(message),
         code => anyhow::anyhow!("{message} ({code:?})"),
+    }
+}
+
+/// Whether an error is one of the connection, so that it may go away by itself.
+pub(crate) fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failed>().is_some_and(|failed| failed.kind == Kind::Unreachable)
+}
+
+/// Whether a call failed for its connection, and not for what was asked.
+pub(crate) fn is_broken(status: &Status) -> bool {
+    let source = std::error::Error::source(status).is_some();
+    match status.code() {
+        Code::Unavailable | Code::Aborted => true,
+        // What a connection that breaks under a call looks like; a master says nothing of the kind.
+        Code::Unknown | Code::Cancelled | Code::Internal => source || status.details().is_empty(),
+        _ => false,
     }
 }
 
@@ -80,6 +97,6 @@ mod tests {
         assert_eq!(code(&refusal(&Status::unavailable("x"))), 5);
         assert_eq!(code(&refusal(&Status::not_found("x")).context("more")), 6);
         assert_eq!(code(&refusal(&Status::invalid_argument("x"))), 3);
-        assert_eq!(code(&refusal(&Status::internal("x"))), 1);
+        assert_eq!(code(&refusal(&Status::resource_exhausted("x"))), 1);
     }
 }

@@ -10,6 +10,7 @@ mod generate;
 mod output;
 mod progress;
 mod spec_args;
+mod upload;
 
 use std::process::ExitCode;
 

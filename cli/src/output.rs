@@ -11,7 +11,7 @@ use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 use tracing_subscriber::EnvFilter;
 
-use tally_common::api::{JobView, SlaveView};
+use tally_common::api::{FullReceipt, JobView, SlaveView};
 use tally_master::direct::DirectWriter;
 
 use crate::args::{Args, Command, OutputFormat};
@@ -114,6 +114,13 @@ pub(crate) fn job(job: &JobView) -> String {
             receipt.records, receipt.counted, receipt.rejected, receipt.blank_lines
         ),
     ));
+    if receipt.repaired > 0 {
+        lines.push(("repaired", format!("{} of the rejected", receipt.repaired)));
+    }
+    lines.push((
+        "input",
+        format!("{} bytes, CRC-32C {:08x}", receipt.bytes, receipt.crc32c),
+    ));
     if let Some(result) = &job.result {
         lines.push(("result", format!("{} rows, {}", result.rows, bytes(result.bytes))));
         lines.push(("sha256", result.sha256.clone()));
@@ -135,6 +142,38 @@ pub(crate) fn job(job: &JobView) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A receipt: a line for each task, and their sum.
+pub(crate) fn receipt(receipt: &FullReceipt) -> String {
+    let header =
+        ["TASK", "FROM", "BYTES", "CRC-32C", "RECORDS", "COUNTED", "REJECTED", "SLAVE", "ATTEMPT"];
+    let mut table = table(&header);
+    for task in &receipt.tasks {
+        let range = [task.number.to_string(), task.byte_offset.to_string(), task.bytes.to_string()];
+        let crc = format!("{:08x}", task.crc32c);
+        let answer = match &task.answer {
+            Some(answer) => [
+                answer.records.to_string(),
+                answer.counted.to_string(),
+                answer.rejected.to_string(),
+                answer.slave.clone(),
+                answer.attempt.to_string(),
+            ],
+            None => ["-"; 5].map(str::to_owned),
+        };
+        table.add_row(range.into_iter().chain([crc]).chain(answer));
+    }
+    let total = &receipt.total;
+    format!(
+        "{table}\n{} records = {} counted + {} rejected ({} of these repaired); {} bytes, CRC-32C {:08x}",
+        total.records,
+        total.counted,
+        total.rejected,
+        total.repaired,
+        total.bytes,
+        total.crc32c
+    )
+}
+
 /// Slaves, a line each.
 pub(crate) fn slaves(slaves: &Vec<SlaveView>) -> String {
     if slaves.is_empty() {
@@ -154,7 +193,11 @@ pub(crate) fn slaves(slaves: &Vec<SlaveView>) -> String {
     let mut table = table(&header);
     for slave in slaves {
         table.add_row([
-            format!("{}{}", slave.name, if slave.draining { " (draining)" } else { "" }),
+            match (slave.quarantined, slave.draining) {
+                (true, _) => format!("{} (quarantined)", slave.name),
+                (false, true) => format!("{} (draining)", slave.name),
+                (false, false) => slave.name.clone(),
+            },
             slave.workers.to_string(),
             slave.running.to_string(),
             slave.prefetched.to_string(),

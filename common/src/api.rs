@@ -58,6 +58,22 @@ pub enum Priority {
     Low,
 }
 
+impl Priority {
+    /// Its name as JSON and text show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Default => "default",
+            Self::Low => "low",
+        }
+    }
+
+    /// The priority of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::High, Self::Default, Self::Low].into_iter().find(|known| known.as_str() == name)
+    }
+}
+
 /// A job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobView {
@@ -75,10 +91,24 @@ pub struct JobView {
     pub opened_at: String,
     /// When it ended: RFC 3339, UTC.
     pub ended_at: Option<String>,
+    /// When it will be removed: RFC 3339, UTC.
+    pub expires_at: Option<String>,
+    /// Its input is kept as long as its result.
+    #[serde(default)]
+    pub keep_input: bool,
+    /// The job whose rejects this one corrects.
+    #[serde(default)]
+    pub repairs: Option<JobId>,
+    /// The last job that has corrected rejects of this one: the result is its.
+    #[serde(default)]
+    pub repaired_by: Option<JobId>,
     /// Why it failed.
     pub error: Option<String>,
     /// What it waits for, such as a slave.
     pub waiting_for: Option<String>,
+    /// It failed because its input never came whole: what was sent may be sent again.
+    #[serde(default)]
+    pub input_lost: bool,
     /// How far it is.
     pub progress: Progress,
     /// How many tasks are where.
@@ -155,12 +185,83 @@ pub struct Receipt {
     pub counted: u64,
     /// Records that could not be counted.
     pub rejected: u64,
+    /// How many of these were counted after all, corrected, by repairs; the totals have them.
+    #[serde(default)]
+    pub repaired: u64,
     /// Blank lines, which are skipped.
     pub blank_lines: u64,
     /// Bytes of (decompressed) input, the header included.
     pub bytes: u64,
     /// CRC-32C of these bytes.
     pub crc32c: u32,
+}
+
+/// A receipt with all that it adds up: the parts of each input, and who answered for them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FullReceipt {
+    /// The job.
+    pub job: JobId,
+    /// Where its life stands.
+    pub state: JobState,
+    /// The sums.
+    pub total: Receipt,
+    /// The inputs, in order.
+    pub inputs: Vec<InputReceipt>,
+    /// The tasks, in input order.
+    pub tasks: Vec<TaskReceipt>,
+}
+
+/// An input, up to where its first task begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputReceipt {
+    /// Its name for people.
+    pub name: String,
+    /// Bytes of the header and what comes before it.
+    pub header_bytes: u64,
+    /// CRC-32C of these bytes.
+    pub header_crc32c: u32,
+}
+
+/// What one task came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskReceipt {
+    /// Its number in the job, from 0.
+    pub number: u32,
+    /// Index of its input.
+    pub input: u32,
+    /// Offset of its first byte in the (decompressed) input.
+    pub byte_offset: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// CRC-32C of these bytes.
+    pub crc32c: u32,
+    /// Its answer; `None` where it has none.
+    pub answer: Option<TaskAnswer>,
+}
+
+/// The answer to a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskAnswer {
+    /// Records found, rejected ones included.
+    pub records: u64,
+    /// Records in the totals.
+    pub counted: u64,
+    /// Records that could not be counted.
+    pub rejected: u64,
+    /// Blank lines, which are skipped.
+    pub blank_lines: u64,
+    /// Line breaks.
+    pub lines: u64,
+    /// Groups in its run.
+    pub groups: u64,
+    /// Bytes of its run.
+    pub run_bytes: u64,
+    /// CRC-32C of these bytes.
+    pub run_crc32c: u32,
+    /// The slave that gave it.
+    pub slave: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
 }
 
 /// What came out.
@@ -236,6 +337,9 @@ pub struct SlaveView {
     pub failed: u64,
     /// It finishes what it has and takes no more.
     pub draining: bool,
+    /// It has handed in partials that were not right, and gets nothing to count for some time.
+    #[serde(default)]
+    pub quarantined: bool,
     /// Milliseconds since it was last heard of.
     pub last_heard_ms: u64,
     /// Bytes that it has counted in this session.

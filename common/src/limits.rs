@@ -40,3 +40,6 @@ pub const NAMED_REJECTS: usize = 10;
 
 /// Most worker threads that a slave may claim.
 pub const MAX_WORKERS: u32 = 1024;
+
+/// Longest key of a request (`Idempotency-Key`, `message_id`), in bytes.
+pub const MAX_KEY_BYTES: usize = 128;

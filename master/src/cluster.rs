@@ -122,6 +122,20 @@ impl Cluster {
         self.tell(Message::TaskFailed { session, message_id, attempt, error }).await
     }
 
+    /// A partial was refused because it is not what it should be.
+    ///
+    /// # Errors
+    /// [`ClusterError::Stopped`].
+    pub async fn partial_refused(
+        &self,
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+        reason: String,
+    ) -> Result<(), ClusterError> {
+        self.tell(Message::PartialRefused { session, message_id, attempt, reason }).await
+    }
+
     /// The slave takes no more.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tally_common::id::JobId;
+
 use crate::ledger::Policy;
 
 /// A master's configuration.
@@ -20,7 +22,24 @@ pub struct Config {
     pub max_http_requests: usize,
     /// How long a stopping master waits for requests under way.
     pub grace: Duration,
+    /// Jobs outlive the process. Without this there is no store: for a master that counts one thing
+    /// and is gone.
+    pub durable: bool,
+    /// Jobs that may be open at the same time; more are told to come back.
+    pub max_jobs: usize,
+    /// Bytes of the disk that are left free.
+    pub disk_reserve: u64,
+    /// How long a job is kept after its end.
+    pub retain: Duration,
+    /// How long the key of a submission is remembered: a repeat of it after that is a new one.
+    pub retain_keys: Duration,
+    /// How long a broken upload may wait to be taken up again.
+    pub upload_timeout: Duration,
+    /// How often it is looked whether something may be removed.
+    pub sweep: Duration,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Config {
     /// The defaults, for a data folder.
@@ -33,6 +52,18 @@ impl Config {
             max_uploads: 64,
             max_http_requests: 1024,
             grace: Duration::from_secs(10),
+            durable: true,
+            max_jobs: 10_000,
+            disk_reserve: 256 << 20,
+            retain: 7 * DAY,
+            retain_keys: 400 * DAY,
+            upload_timeout: DAY,
+            sweep: Duration::from_secs(30),
         }
+    }
+
+    /// Where all that belongs to a job lies.
+    pub(crate) fn job_folder(&self, job: JobId) -> PathBuf {
+        self.data_dir.join("jobs").join(job.to_string())
     }
 }

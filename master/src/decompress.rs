@@ -1,7 +1,10 @@
 //! gzip and zstd, known by their content, decompressed as they stream, within a ratio limit.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 
+use flate2::read::MultiGzDecoder as MultiGzReader;
 use flate2::write::MultiGzDecoder;
 use thiserror::Error;
 use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
@@ -166,6 +169,22 @@ fn gzip(error: io::Error) -> DecompressError {
 
 fn zstd_damage(error: io::Error) -> DecompressError {
     DecompressError::Damaged { encoding: "zstd", problem: error.to_string() }
+}
+
+/// Opens a file to be read decompressed, whatever it is.
+///
+/// # Errors
+/// Whatever the system gives.
+pub fn open_decompressed(path: &Path) -> io::Result<Box<dyn Read>> {
+    let mut file = File::open(path)?;
+    let mut start = [0; 4];
+    let n = crate::spool::read_up_to(&mut file, &mut start)?;
+    file.rewind()?;
+    Ok(match Encoding::sniff(&start[..n]) {
+        Encoding::Plain => Box::new(file),
+        Encoding::Gzip => Box::new(MultiGzReader::new(file)),
+        Encoding::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+    })
 }
 
 #[cfg(test)]

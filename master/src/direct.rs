@@ -33,9 +33,14 @@ fn aligned(len: usize) -> (Vec<u8>, usize) {
     (buffer, offset)
 }
 
+/// Asked before each write whether to go on, and with `true` after one that found the disk full,
+/// whether to try again: it may wait.
+pub(crate) type Patience = Box<dyn FnMut(bool) -> io::Result<()> + Send>;
+
 /// A new file that is written from its start to its end.
 pub struct DirectWriter {
     file: File,
+    patience: Option<Patience>,
     buffer: Vec<u8>,
     /// Where the aligned part of the buffer begins.
     start: usize,
@@ -53,7 +58,59 @@ impl DirectWriter {
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = open(OpenOptions::new().write(true).create(true).truncate(true), path)?;
         let (buffer, start) = aligned(WRITE_BYTES);
-        Ok(Self { file, buffer, start, filled: 0, at: 0 })
+        Ok(Self { file, patience: None, buffer, start, filled: 0, at: 0 })
+    }
+
+    /// Takes a file up again behind its first `len` bytes; what follows them is forgotten.
+    pub(crate) fn resume(path: &Path, len: u64) -> io::Result<Self> {
+        let file = open(OpenOptions::new().write(true).create(true).truncate(false), path)?;
+        if file.metadata()?.len() < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.set_len(len)?;
+        let (mut buffer, start) = aligned(WRITE_BYTES);
+        let filled = (len % ALIGN as u64) as usize;
+        let at = len - filled as u64;
+        // Plainly: the last block need not be whole.
+        File::open(path)?.read_exact_at(&mut buffer[start..start + filled], at)?;
+        Ok(Self { file, patience: None, buffer, start, filled, at })
+    }
+
+    /// What to do when the disk is full: without this, to give up.
+    pub(crate) fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Does something to the file, again and again where it finds the disk full and that is wanted.
+    fn patiently(&mut self, act: impl Fn(&Self) -> io::Result<()>) -> io::Result<()> {
+        let Some(mut patience) = self.patience.take() else { return act(self) };
+        let mut full = false;
+        let done = loop {
+            if let Err(error) = patience(full) {
+                break Err(error);
+            }
+            match act(self) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => full = true,
+                done => break done,
+            }
+        };
+        self.patience = Some(patience);
+        done
+    }
+
+    /// Puts all bytes where a reader finds them, also after a power cut, and gives the file their
+    /// length. It may be written on.
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let len = self.at + self.filled as u64;
+        self.patiently(|this| {
+            this.file.set_len(len)?;
+            this.file.sync_all()
+        })
     }
 
     /// Writes whole blocks; what is left of the last one stays in the buffer, to be written again
@@ -62,7 +119,9 @@ impl DirectWriter {
         let blocks = self.filled.next_multiple_of(ALIGN);
         let padding = self.start + self.filled..self.start + blocks;
         self.buffer[padding].fill(0);
-        self.file.write_all_at(&self.buffer[self.start..self.start + blocks], self.at)?;
+        self.patiently(|this| {
+            this.file.write_all_at(&this.buffer[this.start..this.start + blocks], this.at)
+        })?;
         let whole = self.filled / ALIGN * ALIGN;
         let rest = self.start + whole..self.start + self.filled;
         self.buffer.copy_within(rest, self.start);
@@ -78,6 +137,14 @@ impl DirectWriter {
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.file.set_len(self.at + self.filled as u64)
+    }
+
+    /// The same, and sees to it that the file outlives a power cut.
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub(crate) fn finish_durably(mut self) -> io::Result<()> {
+        self.sync()
     }
 }
 
@@ -173,6 +240,31 @@ mod tests {
             let reader = DirectReader::open(&path).unwrap();
             prop_assert_eq!(reader.len().unwrap(), expected.len() as u64);
             prop_assert!(reader.read(expected.len() as u64, 1).is_err());
+        }
+
+        #[test]
+        fn a_file_is_taken_up_where_it_was_left(
+            first in 0usize..1_500_000,
+            keep in 0.0f64..1.0,
+            second in 0usize..1_500_000,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            let bytes: Vec<u8> = (0..first + second).map(|byte| (byte * 13) as u8).collect();
+            let mut writer = DirectWriter::create(&path).unwrap();
+            writer.write_all(&bytes[..first]).unwrap();
+            writer.sync().unwrap();
+            // What comes after that is lost with the process.
+            writer.write_all(&bytes[..first / 2]).unwrap();
+            writer.flush().unwrap();
+            drop(writer);
+            let keep = (first as f64 * keep) as usize;
+            let mut writer = DirectWriter::resume(&path, keep as u64).unwrap();
+            writer.write_all(&bytes[keep..]).unwrap();
+            writer.finish_durably().unwrap();
+            prop_assert!(std::fs::read(&path).unwrap() == bytes);
+            let beyond = bytes.len() as u64 + 1;
+            prop_assert!(DirectWriter::resume(&path, beyond).is_err());
         }
     }
 }

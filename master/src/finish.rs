@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
+use tracing::warn;
 
 use tally_common::api::RejectView;
 use tally_common::id::{JobId, MessageId, TaskNumber};
@@ -16,8 +17,9 @@ use tally_common::run::{ReadAt, RunError, RunMeta};
 use tally_common::spec::Spec;
 use tally_common::value::write_text;
 
-use crate::coordinator::{InputInfo, Meter, Task};
+use crate::coordinator::{BaseRuns, InputInfo, Meter, Task, fault};
 use crate::direct::DirectWriter;
+use crate::disk::Disk;
 use crate::ledger::Merge;
 use crate::merge::{MergeError, MergeInput, MergeOptions, MergeSummary, merge_to_csv};
 use crate::read_at::FileAt;
@@ -33,9 +35,14 @@ pub(crate) struct FinishJob {
     pub(crate) folder: PathBuf,
     pub(crate) inputs: Vec<Arc<InputInfo>>,
     pub(crate) tasks: Vec<Task>,
+    /// What the job is added to, where it repairs another one.
+    pub(crate) base: Vec<BaseRuns>,
     pub(crate) merge: Merge,
     pub(crate) threads: usize,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) disk: Arc<Disk>,
+    /// What is written must outlive the process.
+    pub(crate) durable: bool,
 }
 
 /// What came out.
@@ -52,6 +59,9 @@ pub(crate) enum FinishError {
     /// A run that was kept no longer holds.
     #[error("the run of task {number} does not hold: {error}")]
     Run { number: TaskNumber, error: RunError },
+    /// Nor does one of the job that is repaired.
+    #[error("a run of the job that is repaired does not hold any more: {0}")]
+    Base(RunError),
     /// The merge gave up.
     #[error(transparent)]
     Merge(MergeError),
@@ -60,11 +70,20 @@ pub(crate) enum FinishError {
     Io(#[from] io::Error),
 }
 
-impl From<MergeError> for FinishError {
-    fn from(error: MergeError) -> Self {
+impl FinishError {
+    /// Whether it failed for want of space on the disk.
+    fn is_full(&self) -> bool {
+        let (Self::Io(error) | Self::Merge(MergeError::Io(error))) = self else { return false };
+        error.kind() == io::ErrorKind::StorageFull
+    }
+
+    /// What a merge of so many runs of a repaired job, and then of the job's own, failed of.
+    fn of_merge(error: MergeError, base: usize) -> Self {
         match error {
-            // The inputs are the runs of the tasks, in order.
-            MergeError::Run { input, error } => Self::Run { number: input as TaskNumber, error },
+            MergeError::Run { input, error } => match input.checked_sub(base) {
+                Some(number) => Self::Run { number: number as TaskNumber, error },
+                None => Self::Base(error),
+            },
             error => Self::Merge(error),
         }
     }
@@ -80,13 +99,37 @@ pub(crate) fn rejects_path(folder: &Path) -> PathBuf {
     folder.join("rejects.csv")
 }
 
-/// Writes what a job comes to. Each file appears under its name only when it is whole.
+/// Writes what a job comes to. Each file appears under its name only when it is whole. Where the
+/// disk is full, waits until it is not, and begins again.
 pub(crate) fn run(job: &FinishJob) -> Result<Finished, FinishError> {
-    let runs = open_runs(job)?;
+    loop {
+        match try_run(job) {
+            Err(error) if error.is_full() => {
+                warn!(job = %job.id, "the result waits for space on the disk");
+                // What a merge has left is in the way of everybody.
+                let _ = std::fs::remove_file(unfinished(&result_path(&job.folder)));
+                job.disk.wait(&job.meter)?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
+    let own = (job.id, job.folder.as_path(), job.tasks.len() as TaskNumber);
+    let runs = open_runs(&job.spec, own)
+        .map_err(|(number, error)| FinishError::Run { number, error })?;
     let rejects = write_rejects(job, &runs)?;
     if job.merge == Merge::RejectsOnly {
         return Ok(Finished { result: None, rejects });
     }
+    let mut inputs = Vec::new();
+    for base in &job.base {
+        let base = open_runs(&job.spec, (base.job, &base.folder, base.tasks));
+        inputs.extend(base.map_err(|(_, error)| FinishError::Base(error))?);
+    }
+    let base = inputs.len();
+    inputs.extend(runs);
     let scratch = job.folder.join("scratch");
     std::fs::create_dir_all(&scratch)?;
     let options = MergeOptions {
@@ -95,29 +138,43 @@ pub(crate) fn run(job: &FinishJob) -> Result<Finished, FinishError> {
         scratch_dir: &scratch,
     };
     let path = result_path(&job.folder);
-    let unfinished = path.with_extension("tmp");
-    let mut out = DirectWriter::create(&unfinished)?;
-    let result = merge_to_csv(&job.spec, &runs, &mut out, &options)?;
-    out.finish()?;
-    std::fs::rename(&unfinished, &path)?;
+    let mut out = DirectWriter::create(&unfinished(&path))?;
+    let result = merge_to_csv(&job.spec, &inputs, &mut out, &options)
+        .map_err(|error| FinishError::of_merge(error, base))?;
+    fault::point("a result is written");
+    if job.durable { out.finish_durably()? } else { out.finish()? }
+    appear(&path, job.durable)?;
+    fault::point("a result is in its place");
     Ok(Finished { result: Some(result), rejects })
 }
 
-fn open_runs(job: &FinishJob) -> Result<Vec<MergeInput>, FinishError> {
-    let spec_hash = job.spec.hash();
-    (0..job.tasks.len() as TaskNumber)
-        .map(|number| {
-            let file = FileAt::open(&run_path(&job.folder, number))
-                .map_err(|error| FinishError::Run { number, error: error.into() })?;
-            let meta = RunMeta::read(&file)
-                .and_then(|meta| {
-                    meta.verify_header(spec_hash, MessageId::of_task(job.id, number))?;
-                    Ok(meta)
-                })
-                .map_err(|error| FinishError::Run { number, error })?;
-            Ok(MergeInput { run: Arc::new(file), meta: Arc::new(meta) })
-        })
-        .collect()
+/// The name that a file has until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
+}
+
+/// Gives a file its name.
+fn appear(path: &Path, durable: bool) -> io::Result<()> {
+    std::fs::rename(unfinished(path), path)?;
+    match path.parent() {
+        Some(folder) if durable => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// The runs of a job's tasks, in order.
+fn open_runs(
+    spec: &Spec,
+    (job, folder, tasks): (JobId, &Path, TaskNumber),
+) -> Result<Vec<MergeInput>, (TaskNumber, RunError)> {
+    let spec_hash = spec.hash();
+    let open = |number| -> Result<MergeInput, RunError> {
+        let file = FileAt::open(&run_path(folder, number))?;
+        let meta = RunMeta::read(&file)?;
+        meta.verify_header(spec_hash, MessageId::of_task(job, number))?;
+        Ok(MergeInput { run: Arc::new(file), meta: Arc::new(meta) })
+    };
+    (0..tasks).map(|number| open(number).map_err(|error| (number, error))).collect()
 }
 
 /// Where a task stands in its input: what the positions in its run are relative to.
@@ -131,8 +188,7 @@ struct Place<'a> {
 /// Writes the rejects file (with its header alone where there are none) and gives the first ones.
 fn write_rejects(job: &FinishJob, runs: &[MergeInput]) -> Result<Vec<RejectView>, FinishError> {
     let path = rejects_path(&job.folder);
-    let unfinished = path.with_extension("tmp");
-    let mut out = BufWriter::new(File::create(&unfinished)?);
+    let mut out = BufWriter::new(File::create(unfinished(&path))?);
     let many = job.inputs.len() > 1;
     out.write_all(if many { b"file,".as_slice() } else { b"" })?;
     out.write_all(b"line,byte_offset,column,reason,record\n")?;
@@ -171,9 +227,11 @@ fn write_rejects(job: &FinishJob, runs: &[MergeInput]) -> Result<Vec<RejectView>
         }
         place.lines += run.meta.totals().lines;
     }
-    out.flush()?;
-    drop(out);
-    std::fs::rename(&unfinished, &path)?;
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    if job.durable {
+        file.sync_all()?;
+    }
+    appear(&path, job.durable)?;
     Ok(first)
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Intake {
 
 struct Body {
     header: Header,
+    /// What came before the body, or before the place where it was taken up again.
+    before: Taken,
     cutter: Cutter,
     /// Where the task that is being filled begins.
     start: u64,
@@ -88,8 +90,8 @@ struct Body {
     all: u32,
 }
 
-/// What an input came to, besides its tasks.
-#[derive(Clone, Debug)]
+/// What an input came to, besides its tasks; or so much of it as is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// Bytes in all, the header included.
     pub(crate) bytes: u64,
@@ -98,6 +100,12 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    /// Takes the next bytes in.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
     /// What this input and the one after it came to together.
     pub(crate) fn append(&mut self, next: &Self) {
         self.crc32c = crc32c::crc32c_combine(self.crc32c, next.crc32c, next.bytes as usize);
@@ -111,9 +119,22 @@ impl Intake {
         Self { spec: spec.clone(), size, head: Vec::new(), body: None, received: 0 }
     }
 
-    /// The header, once it is complete.
-    pub(crate) fn header(&self) -> Option<&Header> {
-        self.body.as_ref().map(|body| &body.header)
+    /// An input that was taken in up to the end of a task: goes on from there. `until` is what the
+    /// bytes before that came to.
+    pub(crate) fn resume(spec: &Spec, size: TaskSize, header: Header, until: Taken) -> Self {
+        let body = Body::new(header, until);
+        Self {
+            spec: spec.clone(),
+            size,
+            head: Vec::new(),
+            body: Some(body),
+            received: until.bytes,
+        }
+    }
+
+    /// The header, once it is complete, and what its bytes came to.
+    pub(crate) fn header(&self) -> Option<(&Header, Taken)> {
+        self.body.as_ref().map(|body| (&body.header, body.before))
     }
 
     /// Takes the next bytes in; appends the tasks that they complete to `cuts`.
@@ -135,17 +156,9 @@ impl Intake {
         };
         let head = std::mem::take(&mut self.head);
         let (before, rest) = head.split_at(header.body as usize);
-        let start = header.body;
-        let mut body = Body {
-            cutter: Cutter::new(header.layout.delimiter.byte()),
-            header,
-            start,
-            end: start,
-            crc32c: 0,
-            boundary: start,
-            boundary_crc: 0,
-            all: crc32c::crc32c(before),
-        };
+        let mut taken = Taken::default();
+        taken.add(before);
+        let mut body = Body::new(header, taken);
         let pushed = body.push(rest, self.size, cuts);
         self.body = Some(body);
         pushed
@@ -171,6 +184,22 @@ impl Intake {
 }
 
 impl Body {
+    /// A body of which nothing has been cut since `before`.
+    fn new(header: Header, before: Taken) -> Self {
+        let start = before.bytes;
+        Self {
+            cutter: Cutter::new(header.layout.delimiter.byte()),
+            header,
+            before,
+            start,
+            end: start,
+            crc32c: 0,
+            boundary: start,
+            boundary_crc: 0,
+            all: before.crc32c,
+        }
+    }
+
     fn push(
         &mut self,
         bytes: &[u8],

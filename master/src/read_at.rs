@@ -8,19 +8,25 @@ use tally_common::run::ReadAt;
 
 /// A file opened for reading at any offset, its length taken when it was opened: runs and results do
 /// not change once they are written.
-pub(crate) struct FileAt {
+pub struct FileAt {
     file: File,
     len: u64,
 }
 
 impl FileAt {
     /// Opens `path`.
-    pub(crate) fn open(path: &std::path::Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub fn open(path: &std::path::Path) -> io::Result<Self> {
         Self::new(File::open(path)?)
     }
 
     /// Takes an open file.
-    pub(crate) fn new(file: File) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
     }

@@ -51,6 +51,13 @@ pub struct RunReceiver {
     crc32c: u32,
 }
 
+impl RunsError {
+    /// Whether it is the master that can not take the partial, and not the partial that is wrong.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() != io::ErrorKind::FileTooLarge)
+    }
+}
+
 impl RunReceiver {
     pub(crate) fn create(folder: &Path, head: PartialHead) -> Result<Self, RunsError> {
         if head.bytes > MAX_RUN_BYTES {
@@ -101,7 +108,7 @@ impl RunReceiver {
         if !same {
             return Err(RunsError::Mismatch);
         }
-        Ok(ReceivedRun { spec_hash: header.spec_hash, totals, head, path })
+        Ok(ReceivedRun { spec_hash: header.spec_hash, totals, head, path: Some(path) })
     }
 }
 
@@ -114,13 +121,17 @@ pub struct ReceivedRun {
     pub totals: TaskTotals,
     /// Fingerprint of the spec that it was counted by.
     pub spec_hash: u64,
-    path: TempPath,
+    /// Where it lies until it has its place.
+    path: Option<TempPath>,
 }
 
 impl ReceivedRun {
-    /// Keeps the run as `path`.
-    pub(crate) fn keep(self, path: &Path) -> io::Result<()> {
-        self.path.persist(path).map_err(|error| error.error)
+    /// Puts the run where it is kept. It is not synced: one that a power cut takes is counted again.
+    pub(crate) fn place(&mut self, path: &Path) -> io::Result<()> {
+        match self.path.take() {
+            Some(from) => from.persist(path).map_err(|error| error.error),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,17 +3,22 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::coordinator::{self, Message};
+use crate::disk::Disk;
 use crate::jobs::Jobs;
+use crate::readers::Readers;
+use crate::store::{Store, StoreError};
 use crate::{gateway, grpc};
 
 /// Why a master can not run.
@@ -27,6 +32,9 @@ pub enum ServerError {
         /// What the system said.
         error: io::Error,
     },
+    /// Its store can not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Its gRPC listener failed.
     #[error("gRPC: {0}")]
     Grpc(#[from] tonic::transport::Error),
@@ -48,15 +56,34 @@ impl Master {
     /// Starts a master on its data folder. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`ServerError::DataDir`].
-    pub fn start(config: Config) -> Result<Self, ServerError> {
+    /// [`ServerError::DataDir`] and [`ServerError::Store`].
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         let uploads = config.data_dir.join("uploads");
-        for folder in [&config.data_dir.join("jobs"), &uploads] {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| ServerError::DataDir { path: config.data_dir.clone(), error })?;
+        let unusable = |error| ServerError::DataDir { path: config.data_dir.clone(), error };
+        // What was on its way when the last process stopped is of no use.
+        match std::fs::remove_dir_all(&uploads) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
+            _ => {}
         }
-        let coordinator = coordinator::start(config.clone());
-        let jobs = Jobs::new(coordinator.clone(), config.data_dir.clone(), config.max_uploads);
+        for folder in [&config.data_dir.join("jobs"), &uploads] {
+            std::fs::create_dir_all(folder).map_err(unusable)?;
+        }
+        let disk = Disk::new(config.data_dir.clone(), config.disk_reserve);
+        disk.look();
+        let readers = Readers::default();
+        let store = match config.durable {
+            true => Some(Store::open(&config.data_dir).await?),
+            false => None,
+        };
+        let coordinator = coordinator::start(
+            config.clone(),
+            Arc::clone(&disk),
+            readers.clone(),
+            store.clone(),
+        );
+        let coordinator = coordinator.await?;
+        tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
+        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store);
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster })
     }
@@ -96,16 +123,35 @@ impl Master {
             ended = servers.as_mut() => return ended.map(|_: ((), ())| ()),
             () = shutdown => info!("stopping"),
         }
-        let goodbye = Message::Stop { reason: "the master is stopping".to_owned() };
+        let drain = Message::Drain { reason: "the master is stopping".to_owned() };
         // A coordinator that is gone has stopped already.
-        let _ = self.coordinator.send(goodbye).await;
+        let _ = self.coordinator.send(drain).await;
         stop.send_replace(true);
-        match timeout(self.config.grace, servers).await {
+        let ended = match timeout(self.config.grace, servers).await {
             Ok(ended) => ended.map(|_| ()),
             Err(_) => {
                 warn!("requests were still under way when the grace period ended");
                 Ok(())
             }
+        };
+        let (reply, stopped) = oneshot::channel();
+        if self.coordinator.send(Message::Stop { reply }).await.is_ok() {
+            // It has to be waited for: it writes what there is still to write.
+            let _ = stopped.await;
+        }
+        ended
+    }
+}
+
+/// Has the coordinator look now and then whether something may be removed.
+async fn sweep(coordinator: mpsc::WeakSender<Message>, every: Duration) {
+    let mut times = interval(every);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        let Some(coordinator) = coordinator.upgrade() else { return };
+        if coordinator.send(Message::Sweep).await.is_err() {
+            return;
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use tally_common::api::{JobView, Priority};
+use tally_common::api::JobView;
 use tally_common::id::JobId;
 use tally_master::config::Config;
 use tally_master::jobs::{Download, Jobs, JobsError, NewJob, Source};
@@ -26,8 +26,11 @@ pub(crate) async fn run(args: &CountArgs) -> anyhow::Result<()> {
     let spec = args.spec.spec()?;
     let expected = check_files(args)?;
     let scratch = scratch(args)?;
-    let config = Config::new(scratch.path().to_owned());
-    let master = Master::start(config)?;
+    let mut config = Config::new(scratch.path().to_owned());
+    // All of it is gone at the end, one way or the other.
+    config.durable = false;
+    config.disk_reserve = 0;
+    let master = Master::start(config).await?;
     let jobs = master.jobs();
     let slave = embedded::slave(master.cluster(), args.workers.unwrap_or_else(cores));
     let slave = tokio::spawn(slave);
@@ -36,7 +39,8 @@ pub(crate) async fn run(args: &CountArgs) -> anyhow::Result<()> {
         tokio::task::yield_now().await;
     }
     let name = args.files[0].display().to_string();
-    let new = NewJob { name, spec, priority: Priority::Default, expected };
+    // The files are counted where they lie.
+    let new = NewJob { expected, ..NewJob::new(name, spec) };
     let counted = count(&jobs, new, args).await;
     slave.abort();
     let job = counted?;

@@ -46,6 +46,11 @@ pub(crate) async fn rejects(args: &DownloadArgs) -> anyhow::Result<()> {
     target.finish()
 }
 
+pub(crate) async fn receipt(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let mut client = Client::connect(&args.master.url).await?;
+    show(format, &client.receipt(args.job).await?, output::receipt)
+}
+
 pub(crate) async fn cancel(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.master.url).await?;
     let job = client.cancel(args.job).await?;

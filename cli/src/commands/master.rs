@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
@@ -30,9 +31,16 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     if let Some(threads) = args.merge_threads {
         config.merge_threads = threads as usize;
     }
+    config.retain = args.retain_days;
+    config.upload_timeout = args.upload_hours;
+    config.disk_reserve = args.disk_reserve;
+    config.max_jobs = args.max_jobs as usize;
+    config.max_uploads = args.max_uploads as usize;
+    // An interval of nothing would never end.
+    config.sweep = args.sweep.max(Duration::from_millis(10));
     let grpc = listen(args.grpc).await?;
     let http = listen(args.http).await?;
-    let master = Master::start(config)?;
+    let master = Master::start(config).await?;
     // Whoever started this waits for these two lines.
     eprintln!("gRPC on http://{}", grpc.local_addr()?);
     eprintln!("HTTP on http://{}", http.local_addr()?);

@@ -3,8 +3,10 @@
 mod count;
 mod jobs;
 mod master;
+mod repair;
 mod slave;
 mod submit;
+mod verify;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
@@ -26,6 +28,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Watch(args) => client()?.block_on(jobs::watch(&args, format)),
         Command::Result(args) => client()?.block_on(jobs::result(&args)),
         Command::Rejects(args) => client()?.block_on(jobs::rejects(&args)),
+        Command::Receipt(args) => client()?.block_on(jobs::receipt(&args, format)),
+        Command::Verify(args) => services()?.block_on(verify::run(&args)),
+        Command::Repair(args) => client()?.block_on(repair::run(&args, format)),
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),

@@ -1,58 +1,44 @@
 //! `tally submit`
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
+use uuid::Uuid;
 
 use tally_common::api::JobView;
-use tally_common::limits::FRAME_BYTES;
+use tally_common::id::JobId;
 use tally_proto::convert::{draft_to_wire, priority_to_wire};
-use tally_proto::v1::{SubmitFrame, SubmitHeader, submit_frame::Frame};
+use tally_proto::v1::SubmitHeader;
 
 use crate::args::{OutputFormat, SubmitArgs};
 use crate::client::{self, Client, succeeded};
-use crate::exit::Kind;
+use crate::exit::is_unreachable;
 use crate::output::{Target, bytes, is_dash, show};
 use crate::progress::Progress;
-
-/// Frames that are read ahead of the connection.
-const FRAMES_AHEAD: usize = 4;
+use crate::upload::{Patience, Upload};
 
 pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Result<()> {
     let spec = args.spec.spec()?;
     let shown = args.file.display().to_string();
-    let (input, size) = open(&args.file)?;
-    let mut client = Client::connect(&args.master.url).await?;
     let file_name = args.file.file_name().map(|name| name.to_string_lossy().into_owned());
     let header = SubmitHeader {
         spec: Some(draft_to_wire(spec.draft())),
         name: args.name.clone().or(file_name).unwrap_or_default(),
-        size_hint: size.unwrap_or(0),
         priority: priority_to_wire(args.priority) as i32,
+        keep_input: args.keep_input,
+        message_id: args.message_id.clone().unwrap_or_else(new_message_id),
+        ..SubmitHeader::default()
     };
-    let (frames, failed) = read_ahead(header, input);
-    let id = tokio::select! {
-        submitted = client.submit(frames) => submitted.with_context(|| shown.clone())?,
-        // Dropping the call breaks the upload off, so that its job fails, too.
-        Ok((error, _open)) = failed => {
-            return Err(error).with_context(|| format!("{shown} can not be read"));
-        }
-    };
+    let upload = Upload { url: &args.master.url, file: &args.file, retry_for: args.retry_for };
+    let (mut client, id) = upload.run(header).await?;
     if !args.wait {
         return show(format, &json!({ "id": id }), |_| id.to_string());
     }
-    let mut progress = Progress::new(false);
-    let job = client.watch(id, |job| progress.show(job)).await?;
-    progress.clear();
+    let job = follow(&mut client, &args.master.url, id, args.retry_for).await?;
     succeeded(&job).with_context(|| shown)?;
     download(&mut client, &job, &args.out).await?;
     if !is_dash(&args.out) {
@@ -64,56 +50,33 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
     Ok(())
 }
 
-type Input = Box<dyn Read + Send>;
-
-fn open(path: &Path) -> anyhow::Result<(Input, Option<u64>)> {
-    if is_dash(path) {
-        return Ok((Box::new(io::stdin()), None));
-    }
-    let shown = path.display();
-    let wrong =
-        |error: io::Error| Kind::JobFailed.error(format!("{shown} can not be read: {error}"));
-    let file = File::open(path).map_err(wrong)?;
-    let found = file.metadata().map_err(wrong)?;
-    if found.is_dir() {
-        return Err(Kind::JobFailed.error(format!("{shown} is a directory; name a file")));
-    }
-    let size = found.is_file().then_some(found.len());
-    Ok((Box::new(file), size))
+/// A name for a submission that no other one has; it sorts by time.
+pub(super) fn new_message_id() -> String {
+    Uuid::now_v7().to_string()
 }
 
-/// A read error, and the open end of the stream of frames: it must not end as if all had been read.
-type ReadFailure = (io::Error, mpsc::Sender<Frame>);
-
-/// Reads the input on a thread of its own, in frames.
-fn read_ahead(
-    header: SubmitHeader,
-    mut input: Input,
-) -> (impl Stream<Item = SubmitFrame> + Send + 'static, oneshot::Receiver<ReadFailure>) {
-    let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
-    let (failed, failure) = oneshot::channel();
-    spawn_blocking(move || {
-        if frames.blocking_send(Frame::Header(header)).is_err() {
-            return;
-        }
-        loop {
-            let mut data = Vec::with_capacity(FRAME_BYTES);
-            match input.by_ref().take(FRAME_BYTES as u64).read_to_end(&mut data) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) => {
-                    let _ = failed.send((error, frames));
-                    return;
+/// Follows a job to its end, over broken connections.
+pub(super) async fn follow(
+    client: &mut Client,
+    url: &str,
+    id: JobId,
+    retry_for: Duration,
+) -> anyhow::Result<JobView> {
+    let mut progress = Progress::new(false);
+    let mut patience = Patience::new(retry_for);
+    loop {
+        match client.watch(id, |job| progress.show(job)).await {
+            Err(error) if is_unreachable(&error) && patience.wait(id.uuid().as_u64_pair().1).await => {
+                if let Ok(again) = Client::connect(url).await {
+                    *client = again;
                 }
             }
-            // A closed stream means that the master has had enough.
-            if frames.blocking_send(Frame::Data(Bytes::from(data))).is_err() {
-                return;
+            ended => {
+                progress.clear();
+                return ended;
             }
         }
-    });
-    let stream = ReceiverStream::new(stream).map(|frame| SubmitFrame { frame: Some(frame) });
-    (stream, failure)
+    }
 }
 
 /// Downloads a result and makes sure that it is the one that the master wrote.

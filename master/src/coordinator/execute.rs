@@ -1,34 +1,22 @@
 //! Carrying out the ledger's commands: what they change outside, and nothing that they decide.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-use tally_common::api::{ResultInfo, SlaveView, Total};
+use tally_common::api::{JobState, ResultInfo, Total};
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_proto::convert::Assignment;
 
-use super::{Coordinator, Message};
+use super::{Coordinator, Job, Message};
 use crate::cluster::Verdict;
 use crate::finish::{self, FinishError, FinishJob, Finished};
-use crate::ledger::{Command, Event, Merge, Outcome, Refusal, UploadId};
-use crate::runs::run_path;
+use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
 
 impl Coordinator {
-    /// Applies an event and executes what follows from it.
-    pub(super) fn apply(&mut self, event: Event) {
-        for command in self.ledger.apply(event, self.clock.now()) {
-            self.execute(command);
-        }
-        // Only now: the commands of one event belong together, and none of them may find that
-        // another event has come between.
-        while let Some((job, number)) = self.lost.pop() {
-            self.apply(Event::RunLost { job, number });
-        }
-    }
-
-    fn execute(&mut self, command: Command) {
+    pub(super) fn execute(&mut self, command: Command) {
         match command {
             Command::Assign { session, job, number, message_id, attempt } => {
                 self.assign(session, job, number, (message_id, attempt));
@@ -39,7 +27,7 @@ impl Coordinator {
                 }
             }
             Command::KeepRun { job, number, message_id, upload } => {
-                self.keep_run(job, number, message_id, upload);
+                self.run_kept(job, number, message_id, upload);
             }
             Command::DropUpload { upload, reply } => self.drop_upload(upload, reply),
             Command::StartMerge { job, outcome } => self.start_merge(job, outcome),
@@ -51,9 +39,8 @@ impl Coordinator {
             }
             Command::JobEnded { job, outcome } => self.job_ended(job, &outcome),
             Command::DropJob { job } => self.drop_job(job),
-            // The ledger's facts are kept in memory as yet: there is nothing to write before the
-            // commands that follow are carried out.
-            Command::Persist(fact) => debug!(?fact, "fact"),
+            // Recorded when it was decided.
+            Command::Persist(_) => {}
         }
     }
 
@@ -72,7 +59,8 @@ impl Coordinator {
         let assignment = Assignment {
             message_id,
             job: job.id,
-            number,
+            // First appearances are numbered through over a job and its repairs.
+            number: job.new.first_task + number,
             attempt,
             bytes: task.cut.len,
             crc32c: task.cut.crc32c,
@@ -85,27 +73,24 @@ impl Coordinator {
         }
     }
 
-    fn keep_run(&mut self, id: JobId, number: TaskNumber, message_id: MessageId, upload: UploadId) {
+    /// A run is in its place and the store says so.
+    fn run_kept(&mut self, id: JobId, number: TaskNumber, message_id: MessageId, upload: UploadId) {
         let Some((run, reply)) = self.uploads.remove(&upload) else { return };
-        let Some(job) = self.jobs.get_mut(&id) else { return };
         let (head, totals) = (run.head, run.totals);
-        if let Err(error) = run.keep(&run_path(&job.folder, number)) {
-            error!(job = %id, number, %error, "a run could not be kept; its task is counted again");
-            let _ = reply.send(Verdict::Duplicate);
-            self.lost.push((id, number));
-            return;
-        }
-        job.open.remove(&message_id);
-        job.dirty = true;
-        let mut name = "a slave that has left";
+        let mut name = Job::LEFT;
         if let Some(session) = self.sessions.get_mut(&head.session) {
             session.release(message_id);
             session.bytes += totals.bytes;
             session.records += totals.records;
             name = &session.hello.name;
         }
-        job.credit(name, totals.bytes, totals.records);
         debug!(job = %id, number, slave = name, groups = head.groups, "partial kept");
+        // It may have been cancelled in the same moment.
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.open.remove(&message_id);
+            job.dirty = true;
+            job.credit(name, totals.bytes, totals.records);
+        }
         let _ = reply.send(Verdict::Accepted);
     }
 
@@ -122,20 +107,34 @@ impl Coordinator {
     }
 
     fn start_merge(&mut self, id: JobId, merge: Merge) {
-        // The run that would have completed the job could not be kept.
-        if self.lost.iter().any(|(job, _)| *job == id) {
+        let Some(summary) = self.ledger.job(&id) else { return };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        // The run that would have completed the job was lost in the same moment.
+        if summary.state != JobState::Merging || std::mem::replace(&mut job.merging, true) {
             return;
         }
-        let Some(job) = self.jobs.get(&id) else { return };
+        if let Some(base) = &job.base
+            && summary.totals.records > base.outstanding
+        {
+            let (records, rejects) = (summary.totals.records, base.outstanding);
+            let error = format!(
+                "the repair has {records} records where only {rejects} rejects are open; \
+                 nothing of it is counted"
+            );
+            return self.apply(Event::MergeFailed { job: id, error });
+        }
         let finish = FinishJob {
             id,
             spec: job.spec().clone(),
             folder: job.folder.clone(),
             inputs: job.inputs.clone(),
             tasks: job.tasks.clone(),
+            base: job.base.as_ref().map(|base| base.runs.clone()).unwrap_or_default(),
             merge,
             threads: self.config.merge_threads,
-            meter: std::sync::Arc::clone(&job.meter),
+            meter: Arc::clone(&job.meter),
+            disk: Arc::clone(&self.disk),
+            durable: self.config.durable,
         };
         let Some(own) = self.own.upgrade() else { return };
         spawn_blocking(move || {
@@ -145,8 +144,9 @@ impl Coordinator {
         });
     }
 
-    pub(super) fn finished(&mut self, id: JobId, finished: Result<Finished, FinishError>) {
+    pub(super) async fn finished(&mut self, id: JobId, finished: Result<Finished, FinishError>) {
         let Some(job) = self.live(id) else { return };
+        job.merging = false;
         match finished {
             Ok(Finished { result, rejects }) => {
                 job.rejects = rejects;
@@ -154,12 +154,16 @@ impl Coordinator {
                 job.result = result.map(|summary| ResultInfo {
                     rows: summary.rows,
                     bytes: summary.bytes,
-                    sha256: summary.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+                    sha256: hex(&summary.sha256),
                     totals: names
                         .zip(&summary.totals)
                         .map(|(name, value)| Total { name, value: value.to_string() })
                         .collect(),
                 });
+                let revised = self.revise(id).await;
+                if let Some(job) = self.live(id) {
+                    job.revises = revised;
+                }
                 self.apply(Event::MergeDone { job: id });
             }
             Err(FinishError::Run { number, error }) => {
@@ -173,61 +177,56 @@ impl Coordinator {
     }
 
     fn job_ended(&mut self, id: JobId, outcome: &Outcome) {
-        let at = (self.clock.now(), self.clock.unix_ms());
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        if let Outcome::Failed(failure) = outcome {
-            job.error = Some(explain(failure.to_string(), job));
-        }
         info!(job = %id, ?outcome, "job ended");
-        job.end(at);
+        self.publish(id);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.end();
         let folder = job.folder.clone();
-        // What only counting needed; result and rejects stay.
+        let rejects = !job.rejects.is_empty();
+        // What only counting needed. Result and rejects stay; so do the runs, where a repair may
+        // need them.
+        let keep_runs = rejects || job.new.repairs.is_some();
+        let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
         spawn_blocking(move || {
-            remove(&folder.join("runs"));
-            remove(&folder.join("spool"));
+            if !keep_runs {
+                remove(&folder.join("runs"));
+            }
+            if !keep_input {
+                remove(&folder.join("spool"));
+            }
             remove(&folder.join("scratch"));
         });
-        self.publish(id);
+        if self.store.is_some() {
+            // From here on the store shows it.
+            if let Some(key) = self.jobs.remove(&id).and_then(|job| job.key) {
+                self.keys.remove(&key);
+            }
+            self.apply(Event::Forget { job: id });
+        }
     }
 
     fn drop_job(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.remove(&id) {
-            info!(job = %id, "job deleted");
-            spawn_blocking(move || remove(&job.folder));
-        }
-    }
-
-    pub(super) fn slave_views(&self) -> Vec<SlaveView> {
-        let now = self.clock.now();
-        let sessions = self.ledger.sessions().filter_map(|(id, summary)| {
-            let session = self.sessions.get(id)?;
-            Some(SlaveView {
-                id: session.hello.slave,
-                session: *id,
-                name: session.hello.name.clone(),
-                version: session.hello.version.clone(),
-                workers: session.hello.workers,
-                running: summary.running,
-                prefetched: summary.prefetched,
-                completed: summary.completed,
-                failed: summary.failed,
-                draining: summary.draining,
-                last_heard_ms: now.saturating_sub(summary.last_beat).as_millis() as u64,
-                bytes: session.bytes,
-                records: session.records,
-            })
-        });
-        sessions.collect()
+        info!(job = %id, "job deleted");
+        self.jobs.remove(&id);
+        let folder = self.job_folder(id);
+        spawn_blocking(move || remove(&folder));
     }
 }
 
-/// A failure with the first rejects, where it is about these: the reader should not have to fetch
-/// another file to see what is wrong.
-fn explain(failure: String, job: &super::Job) -> String {
+/// A failure with what it is about, so that the reader need not fetch another file to see what is
+/// wrong: the first rejects, or the bytes that no slave could count.
+pub(super) fn explain(failure: &Failure, job: &Job) -> String {
     /// Rejects named within the message; the job's view has some more.
     const NAMED: usize = 3;
+    if let Failure::Poison { number, .. } = failure
+        && let Some(task) = job.task(*number)
+    {
+        let (from, to) = (task.cut.offset, task.cut.offset + task.cut.len);
+        let input = job.inputs.get(task.input as usize).map_or("the input", |input| &input.name);
+        return format!("{failure} (bytes {from} to {to} of {input})");
+    }
     if job.rejects.is_empty() {
-        return failure;
+        return failure.to_string();
     }
     let first = job.rejects.iter().take(NAMED).map(|reject| {
         let column = reject.column.as_ref().map(|name| format!(", column {name:?}"));
@@ -237,7 +236,12 @@ fn explain(failure: String, job: &super::Job) -> String {
     format!("{failure}: {}", first.collect::<Vec<_>>().join("; "))
 }
 
-fn remove(path: &Path) {
+/// Bytes as hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn remove(path: &Path) {
     let removed =
         if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     if let Err(error) = removed

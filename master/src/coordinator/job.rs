@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use tally_common::api::{
     JobState, JobView, Progress, Receipt, RejectView, ResultInfo, Share, TaskCounts, timestamp,
@@ -15,8 +15,11 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::spec::Spec;
 
 use super::message::{InputInfo, Meter, NewJob};
+use super::repair::Base;
 use crate::intake::{Cut, Taken};
 use crate::ledger::JobSummary;
+use crate::spool::Piece;
+use crate::store::{KeptRow, StoredTask};
 
 /// A task's place in its job's inputs.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +43,29 @@ pub(super) struct Job {
     pub(super) open: HashMap<MessageId, TaskNumber>,
     pub(super) opened: Duration,
     pub(super) opened_ms: u64,
+    /// How long it had been open when this process took it up.
+    pub(super) earlier: Duration,
     pub(super) ended: Option<(Duration, u64)>,
+    pub(super) expires_ms: Option<u64>,
+    /// The key under which it was submitted.
+    pub(super) key: Option<String>,
     /// What the inputs came to, once all of them are there.
     pub(super) taken: Taken,
+    pub(super) complete: bool,
+    /// What is durable of its upload, as it was sent.
+    pub(super) received: Taken,
+    /// To whoever uploads.
+    pub(super) pieces: Option<mpsc::WeakSender<Piece>>,
+    /// When somebody uploaded last: milliseconds since 1970.
+    pub(super) touched_ms: u64,
+    /// It failed because its input never came whole.
+    pub(super) input_lost: bool,
+    /// What it is added to, where it repairs another job.
+    pub(super) base: Option<Base>,
+    /// That job as it is shown from when this one succeeds.
+    pub(super) revises: Option<Box<JobView>>,
+    /// A merge is under way.
+    pub(super) merging: bool,
     pub(super) shares: BTreeMap<String, Share>,
     pub(super) result: Option<ResultInfo>,
     pub(super) rejects: Vec<RejectView>,
@@ -53,11 +76,15 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// The name of a slave that is not there any more.
+    pub(super) const LEFT: &str = "a slave that has left";
+
     pub(super) fn new(
         id: JobId,
         new: NewJob,
         folder: PathBuf,
         (opened, opened_ms): (Duration, u64),
+        key: Option<String>,
     ) -> Self {
         let view = watch::Sender::new(Arc::new(blank_view(id, &new, opened_ms)));
         Self {
@@ -71,8 +98,19 @@ impl Job {
             open: HashMap::new(),
             opened,
             opened_ms,
+            earlier: Duration::ZERO,
             ended: None,
-            taken: Taken { bytes: 0, crc32c: 0 },
+            expires_ms: None,
+            key,
+            taken: Taken::default(),
+            complete: false,
+            received: Taken::default(),
+            pieces: None,
+            touched_ms: opened_ms,
+            input_lost: false,
+            base: None,
+            revises: None,
+            merging: false,
             shares: BTreeMap::new(),
             result: None,
             rejects: Vec::new(),
@@ -95,6 +133,26 @@ impl Job {
         number
     }
 
+    pub(super) fn task(&self, number: TaskNumber) -> Option<&Task> {
+        self.tasks.get(number as usize)
+    }
+
+    /// Adds a task as it was when the master stopped.
+    pub(super) fn restore_task(
+        &mut self,
+        number: TaskNumber,
+        stored: &StoredTask,
+        kept: Option<&KeptRow>,
+    ) {
+        self.tasks.push(Task { input: stored.input, cut: stored.cut });
+        match kept {
+            Some(kept) => self.credit(&kept.slave, kept.totals.bytes, kept.totals.records),
+            None => {
+                self.open.insert(MessageId::of_task(self.id, number), number);
+            }
+        }
+    }
+
     /// A slave has answered a task.
     pub(super) fn credit(&mut self, slave: &str, bytes: u64, records: u64) {
         let share = self.shares.entry(slave.to_owned()).or_insert_with(|| Share {
@@ -109,8 +167,7 @@ impl Job {
     }
 
     /// Forgets what only a job that goes on needs.
-    pub(super) fn end(&mut self, at: (Duration, u64)) {
-        self.ended = Some(at);
+    pub(super) fn end(&mut self) {
         self.meter.cancelled.store(true, Ordering::Relaxed);
         self.tasks = Vec::new();
         self.open = HashMap::new();
@@ -123,17 +180,22 @@ impl Job {
         summary: &JobSummary,
         now: Duration,
         running: u64,
-        slaves: usize,
+        waiting_for: Option<&str>,
     ) -> JobView {
         let totals = summary.totals;
         let elapsed = self.ended.map_or(now, |(ended, _)| ended).saturating_sub(self.opened);
+        let elapsed = elapsed + self.earlier;
         let received = self.meter.received.load(Ordering::Relaxed);
-        let waits = !summary.state.ended() && summary.state != JobState::Merging && slaves == 0;
+        let waits = !summary.state.ended() && summary.state != JobState::Merging;
+        let broken = summary.state == JobState::Receiving && self.pieces.is_none();
+        let upload = (broken && self.new.resumable).then_some("the upload to be taken up again");
         JobView {
             state: summary.state,
             ended_at: self.ended.map(|(_, ms)| timestamp(ms)),
+            expires_at: self.expires_ms.map(timestamp),
             error: self.error.clone(),
-            waiting_for: waits.then(|| "a slave to join".to_owned()),
+            waiting_for: waiting_for.filter(|_| waits).or(upload).map(str::to_owned),
+            input_lost: self.input_lost,
             progress: Progress::new(
                 received,
                 self.new.expected,
@@ -152,6 +214,7 @@ impl Job {
                 records: totals.records,
                 counted: totals.records - totals.rejects,
                 rejected: totals.rejects,
+                repaired: 0,
                 blank_lines: totals.blank_lines,
                 bytes: self.taken.bytes,
                 crc32c: self.taken.crc32c,
@@ -173,8 +236,13 @@ fn blank_view(id: JobId, new: &NewJob, opened_ms: u64) -> JobView {
         spec: new.spec.draft().clone(),
         opened_at: timestamp(opened_ms),
         ended_at: None,
+        expires_at: None,
+        keep_input: new.keep_input,
+        repairs: new.repairs,
+        repaired_by: None,
         error: None,
         waiting_for: None,
+        input_lost: false,
         progress: Progress::default(),
         tasks: TaskCounts::default(),
         receipt: Receipt::default(),

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use tally_common::api::{JobView, Priority, SlaveView};
 use tally_common::dialect::Layout;
-use tally_common::id::{Attempt, JobId, MessageId, SessionId};
+use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_common::spec::Spec;
 use tally_proto::convert::SlaveHello;
 
@@ -17,6 +17,7 @@ use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::finish::{FinishError, Finished};
 use crate::intake::{Cut, Taken};
 use crate::runs::ReceivedRun;
+use crate::spool::{Piece, ResumePoint};
 
 /// The master is stopping: its coordinator takes no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -30,6 +31,23 @@ pub(crate) struct Meter {
     pub(crate) received: AtomicU64,
     /// The job has ended: stop.
     pub(crate) cancelled: AtomicBool,
+    /// The master is stopping.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Meter {
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no more use in waiting for anything.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_cancelled() || self.is_stopping()
+    }
 }
 
 /// A job to be opened.
@@ -43,32 +61,121 @@ pub struct NewJob {
     pub priority: Priority,
     /// Bytes of input that are expected, if known.
     pub expected: Option<u64>,
+    /// Keep the input as long as the result.
+    pub keep_input: bool,
+    /// An upload that breaks off may be taken up again.
+    pub resumable: bool,
+    /// The job whose rejects this one corrects.
+    pub repairs: Option<JobId>,
+    /// Number of its first task among those of that job.
+    pub first_task: TaskNumber,
 }
 
-/// A job that has been opened.
+impl NewJob {
+    /// A job of its own, whose input comes in one go and is not kept.
+    pub fn new(name: String, spec: Spec) -> Self {
+        Self {
+            name,
+            spec,
+            priority: Priority::Default,
+            expected: None,
+            keep_input: false,
+            resumable: false,
+            repairs: None,
+            first_task: 0,
+        }
+    }
+
+    /// What a retry of the same request must ask for, too.
+    pub(crate) fn fingerprint(&self) -> String {
+        let repairs = self.repairs.map(|job| job.to_string()).unwrap_or_default();
+        let max_rejects = self.spec.max_rejects();
+        format!("{:016x} {max_rejects} {} {repairs}", self.spec.hash(), self.keep_input)
+    }
+}
+
+/// A job that has been opened, or whose upload is taken up again.
 pub(crate) struct Opened {
     pub(crate) job: JobId,
+    pub(crate) new: NewJob,
     pub(crate) folder: PathBuf,
     pub(crate) meter: Arc<Meter>,
     /// Workers of the cluster as it is now.
     pub(crate) workers: u32,
+    /// For the upload's pieces.
+    pub(crate) pieces: (mpsc::Sender<Piece>, mpsc::Receiver<Piece>),
+    /// What is there already.
+    pub(crate) resume: Option<ResumePoint>,
+}
+
+/// What became of a request to open a job.
+pub(crate) enum Opening {
+    Opened(Box<Opened>),
+    /// A request with the same key was there before.
+    Known(Known),
+}
+
+/// A job that was submitted before under the same key.
+pub(crate) struct Known {
+    pub(crate) job: JobId,
+    /// Its upload as it was sent, where all of it has been received.
+    pub(crate) received: Option<Taken>,
+}
+
+/// Why a job is not opened, or an upload not taken up.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error("there is no job {0} whose upload could be taken up")]
+    NoUpload(JobId),
+    #[error("somebody else uploads to job {0}")]
+    Attached(JobId),
+    #[error("the upload goes on at byte {at}, not at byte {asked}")]
+    Offset { at: u64, asked: u64 },
+    #[error("the key was used before, for another request")]
+    KeyReused,
+    #[error("the key belongs to a request of long ago, whose job is gone")]
+    KeyExpired,
+    #[error("{0} jobs are open, as many as this master takes at a time")]
+    QueueFull(usize),
+    #[error("no room on the disk: {needed} bytes are needed, {room} may be used")]
+    NoRoom { needed: u64, room: u64 },
+    #[error("{0}")]
+    Repair(String),
 }
 
 /// One input of a job, known once its header has come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InputInfo {
     pub(crate) name: String,
     pub(crate) path: Arc<PathBuf>,
     pub(crate) layout: Layout,
     pub(crate) columns: Vec<String>,
     pub(crate) header_lines: u64,
+    /// What the bytes up to the first task came to.
+    pub(crate) header: Taken,
 }
 
 /// Everything that the coordinator reacts to.
 pub(crate) enum Message {
     Open {
         job: NewJob,
-        reply: oneshot::Sender<std::io::Result<Opened>>,
+        key: Option<String>,
+        reply: oneshot::Sender<Result<Opening, OpenError>>,
+    },
+    /// Take an upload up behind its first `offset` bytes.
+    Attach {
+        job: JobId,
+        offset: u64,
+        reply: oneshot::Sender<Result<Opened, OpenError>>,
+    },
+    /// How much of an upload is durable, `None` where somebody is uploading: who is told to stop.
+    UploadOffset {
+        job: JobId,
+        reply: oneshot::Sender<Result<Option<u64>, OpenError>>,
     },
     /// The next input of a job; its cuts follow.
     Input {
@@ -79,14 +186,28 @@ pub(crate) enum Message {
         job: JobId,
         cuts: Vec<Cut>,
     },
+    /// So much of an upload is durable.
+    Spooled {
+        job: JobId,
+        received: Taken,
+    },
+    /// An upload has broken off behind so much of it.
+    Detached {
+        job: JobId,
+        received: Taken,
+        reply: oneshot::Sender<()>,
+    },
     InputDone {
         job: JobId,
         taken: Taken,
+        received: Taken,
         reply: oneshot::Sender<()>,
     },
     InputFailed {
         job: JobId,
         error: String,
+        /// The input never came whole: it may be sent again.
+        lost: bool,
         reply: oneshot::Sender<()>,
     },
     Join {
@@ -108,6 +229,13 @@ pub(crate) enum Message {
         message_id: MessageId,
         attempt: Attempt,
         error: String,
+    },
+    /// A partial was refused before the ledger could hear of it.
+    PartialRefused {
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+        reason: String,
     },
     TaskBytes {
         session: SessionId,
@@ -133,6 +261,14 @@ pub(crate) enum Message {
         job: JobId,
         reply: oneshot::Sender<Option<watch::Receiver<Arc<JobView>>>>,
     },
+    Slaves {
+        reply: oneshot::Sender<Vec<SlaveView>>,
+    },
+    /// Which job that has not ended was submitted under a key.
+    Find {
+        key: String,
+        reply: oneshot::Sender<Option<JobId>>,
+    },
     Cancel {
         job: JobId,
         reply: oneshot::Sender<Option<Arc<JobView>>>,
@@ -141,11 +277,30 @@ pub(crate) enum Message {
         job: JobId,
         reply: oneshot::Sender<bool>,
     },
-    Slaves {
-        reply: oneshot::Sender<Vec<SlaveView>>,
-    },
-    /// Stop: tell the slaves, answer nobody else.
-    Stop {
+    /// Look for what may be removed.
+    Sweep,
+    /// Stop what is under way: tell the slaves, let uploads stop where they are.
+    Drain {
         reason: String,
     },
+    /// Stop: answer nobody any more.
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+impl Message {
+    /// Whether it only asks, so that it can be answered while the store can not be written.
+    pub(super) fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Self::Get { .. }
+                | Self::List { .. }
+                | Self::Watch { .. }
+                | Self::Slaves { .. }
+                | Self::Find { .. }
+                | Self::Beat { .. }
+                | Self::TaskBytes { .. }
+        )
+    }
 }

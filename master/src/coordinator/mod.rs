@@ -1,33 +1,48 @@
-//! The coordinator: the one task that owns the ledger. It selects a message, applies it to the
-//! ledger, executes the commands that come out, and does nothing else; only one thing is happening
-//! at a time. It never parses, merges or moves bytes.
+//! The coordinator: the one task that owns the ledger. It selects messages, applies them to the
+//! ledger, makes the facts that come out durable in one transaction, and only then executes the
+//! commands and answers; only one thing is happening at a time. It never parses, merges or moves
+//! bytes.
 
+mod answer;
 mod execute;
+pub(crate) mod fault;
 mod job;
 mod message;
+mod open;
+mod record;
+mod repair;
+mod restore;
 mod session;
+mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::mem::take;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::info;
+use tracing::{error, info, warn};
 
-use tally_common::api::JobView;
 use tally_common::id::{JobId, MessageId, SessionId, TaskNumber};
 
 use crate::clock::Clock;
 use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::config::Config;
-use crate::ledger::{Event, Ledger, UploadId};
+use crate::disk::Disk;
+use crate::ledger::{Command, Event, Ledger, UploadId};
+use crate::readers::Readers;
 use crate::runs::ReceivedRun;
+use crate::store::{Row, Store, StoreError};
 
 pub(crate) use job::Task;
 pub use message::NewJob;
-pub(crate) use message::{InputInfo, Message, Meter, Opened, Stopped};
+pub(crate) use repair::{BaseRuns, spec_of_repair};
+pub(crate) use message::{
+    InputInfo, Known, Message, Meter, OpenError, Opened, Opening, Stopped,
+};
 
 use job::Job;
 use session::Session;
@@ -35,80 +50,206 @@ use session::Session;
 /// Messages that may wait for the coordinator; whoever sends more waits.
 const MESSAGES_AHEAD: usize = 1024;
 
+/// Messages whose facts are written in one transaction.
+const BATCH: usize = 64;
+
+/// Messages that may wait until the store can be written again.
+const DEFERRED: usize = 4096;
+
 /// How often time is looked at and views are published.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What is done once the facts before it are durable.
+enum Step {
+    Execute(Command),
+    /// Mostly an answer to somebody who waits.
+    Then(Box<dyn FnOnce(&mut Coordinator) + Send>),
+}
 
 /// The coordinator's state.
 pub(crate) struct Coordinator {
     clock: Clock,
     config: Config,
+    disk: Arc<Disk>,
+    readers: Readers,
+    /// `None` where nothing need outlive the process.
+    store: Option<Store>,
     ledger: Ledger,
     jobs: HashMap<JobId, Job>,
     sessions: HashMap<SessionId, Session>,
     /// Partials that wait for the ledger's verdict, with whoever waits for it.
     uploads: HashMap<UploadId, (ReceivedRun, oneshot::Sender<Verdict>)>,
     next_upload: u64,
+    /// The keys of the jobs that have not ended.
+    keys: HashMap<String, JobId>,
     /// Runs that could not be kept, of which the ledger has not heard yet.
     lost: Vec<(JobId, TaskNumber)>,
+    /// Facts that are not durable yet, and what waits for them.
+    rows: Vec<Row>,
+    steps: Vec<Step>,
+    /// The store could not be written; what came since waits.
+    stuck: bool,
+    deferred: VecDeque<Message>,
     /// To itself, from the threads that finish jobs.
     own: mpsc::WeakSender<Message>,
 }
 
-/// Makes a coordinator and the way to reach it. It runs until it is told to stop or nobody can reach
-/// it any more.
-pub(crate) fn start(config: Config) -> mpsc::Sender<Message> {
+/// Makes a coordinator that goes on where the last one stopped, and the way to reach it. It runs
+/// until it is told to stop or nobody can reach it any more.
+///
+/// # Errors
+/// [`StoreError`] where what is stored can not be read.
+pub(crate) async fn start(
+    config: Config,
+    disk: Arc<Disk>,
+    readers: Readers,
+    store: Option<Store>,
+) -> Result<mpsc::Sender<Message>, StoreError> {
     let (sender, mut messages) = mpsc::channel(MESSAGES_AHEAD);
     let mut coordinator = Coordinator {
         clock: Clock::start(),
         ledger: Ledger::new(config.policy.clone()),
         config,
+        disk,
+        readers,
+        store,
         jobs: HashMap::new(),
         sessions: HashMap::new(),
         uploads: HashMap::new(),
         next_upload: 0,
+        keys: HashMap::new(),
         lost: Vec::new(),
+        rows: Vec::new(),
+        steps: Vec::new(),
+        stuck: false,
+        deferred: VecDeque::new(),
         own: sender.downgrade(),
     };
+    coordinator.restore().await?;
+    coordinator.settle().await;
     tokio::spawn(async move {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut batch = Vec::with_capacity(BATCH);
         loop {
+            let room = coordinator.deferred.len() < DEFERRED;
             tokio::select! {
-                message = messages.recv() => match message {
-                    Some(Message::Stop { reason }) => return coordinator.stop(&reason),
-                    Some(message) => coordinator.handle(message),
-                    None => return,
-                },
+                n = messages.recv_many(&mut batch, BATCH), if room => if n == 0 { return },
                 _ = ticks.tick() => coordinator.tick(),
             }
+            for message in batch.drain(..) {
+                if let Message::Stop { reply } = message {
+                    return coordinator.stop(reply).await;
+                }
+                coordinator.take(message).await;
+            }
+            coordinator.settle().await;
         }
     });
-    sender
+    Ok(sender)
 }
 
 impl Coordinator {
-    fn handle(&mut self, message: Message) {
+    async fn take(&mut self, message: Message) {
+        if self.stuck && !message.is_question() {
+            self.deferred.push_back(message);
+        } else {
+            self.handle(message).await;
+        }
+    }
+
+    /// Makes what has been decided durable, and carries it out. Where the store can not be written,
+    /// nothing is carried out: it is tried again at the next tick.
+    async fn settle(&mut self) {
+        loop {
+            if !self.write().await {
+                return;
+            }
+            while let Some(message) = self.deferred.pop_front() {
+                self.handle(message).await;
+                if self.rows.len() >= BATCH {
+                    break;
+                }
+            }
+            if self.rows.is_empty() && self.steps.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Writes what is to be written, and does what waits for it. `false` where that failed.
+    async fn write(&mut self) -> bool {
+        // What is done may lead to more.
+        while !self.rows.is_empty() || !self.steps.is_empty() {
+            if let Some(store) = self.store.clone().filter(|_| !self.rows.is_empty()) {
+                fault::point("before a commit");
+                if let Err(error) = store.commit(&self.rows).await {
+                    if !self.stuck {
+                        error!(%error, full = error.is_full(), "nothing goes on until the store can be written");
+                    }
+                    self.stuck = true;
+                    return false;
+                }
+                fault::point("after a commit");
+                if take(&mut self.stuck) {
+                    info!("the store can be written again");
+                }
+            }
+            self.rows.clear();
+            for step in take(&mut self.steps) {
+                match step {
+                    Step::Execute(command) => self.execute(command),
+                    Step::Then(act) => act(self),
+                }
+            }
+        }
+        true
+    }
+
+    /// Does something once the facts so far are durable.
+    fn then(&mut self, act: impl FnOnce(&mut Self) + Send + 'static) {
+        self.steps.push(Step::Then(Box::new(act)));
+    }
+
+    /// Answers once the facts so far are durable.
+    fn reply<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+        self.then(move |_| {
+            // Whoever asked may be gone.
+            let _ = reply.send(answer);
+        });
+    }
+
+    /// Applies an event. What follows from it is done by [`Self::settle`].
+    fn apply(&mut self, event: Event) {
+        for command in self.ledger.apply(event, self.clock.now()) {
+            match command {
+                Command::Persist(fact) => self.record(fact),
+                Command::KeepRun { job, number, upload, .. } => {
+                    if self.place_run(job, number, upload) {
+                        self.steps.push(Step::Execute(command));
+                    }
+                }
+                command => self.steps.push(Step::Execute(command)),
+            }
+        }
+        // Only now: the commands of one event belong together, and none of them may find that
+        // another event has come between.
+        while let Some((job, number)) = self.lost.pop() {
+            self.apply(Event::RunLost { job, number });
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
         match message {
-            Message::Open { job, reply } => {
-                let _ = reply.send(self.open(job));
-            }
-            Message::Input { job, info } => {
-                if let Some(job) = self.live(job) {
-                    job.inputs.push(Arc::new(info));
-                }
-            }
-            Message::Cut { job, cuts } => self.cut(job, cuts),
-            Message::InputDone { job, taken, reply } => {
-                if let Some(live) = self.live(job) {
-                    live.taken = taken;
-                    self.apply(Event::InputComplete { job });
-                }
-                let _ = reply.send(());
-            }
-            Message::InputFailed { job, error, reply } => {
-                self.apply(Event::InputFailed { job, error });
-                let _ = reply.send(());
-            }
+            Message::Open { job, key, reply } => self.open(job, key, reply).await,
+            Message::Attach { job, offset, reply } => self.attach(job, offset, reply),
+            Message::UploadOffset { job, reply } => self.upload_offset(job, reply),
+            Message::Input { .. }
+            | Message::Cut { .. }
+            | Message::Spooled { .. }
+            | Message::Detached { .. }
+            | Message::InputDone { .. }
+            | Message::InputFailed { .. } => self.input(message),
             Message::Join { hello, reply } => self.join(hello, reply),
             Message::Beat { session, attempts } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
@@ -121,78 +262,29 @@ impl Coordinator {
             Message::TaskFailed { session, message_id, attempt, error } => {
                 self.apply(Event::TaskFailed { session, message_id, attempt, error });
             }
+            Message::PartialRefused { session, message_id, attempt, reason } => {
+                self.apply(Event::PartialRefused { session, message_id, attempt, reason });
+            }
             Message::TaskBytes { session, message_id, reply } => {
                 let _ = reply.send(self.task_bytes(session, message_id));
             }
             Message::Partial { run, reply } => self.partial(run, reply),
-            Message::Finished { job, finished } => self.finished(job, finished),
+            Message::Finished { job, finished } => self.finished(job, finished).await,
+            Message::Cancel { job, reply } => self.cancel(job, reply),
+            Message::Delete { job, reply } => self.delete(job, reply).await,
+            Message::Sweep => self.sweep().await,
+            Message::Drain { reason } => self.drain(&reason),
             question => self.answer(question),
         }
     }
 
-    fn answer(&mut self, question: Message) {
-        match question {
-            Message::Get { job, reply } => {
-                let _ = reply.send(self.view(job));
-            }
-            Message::List { reply } => {
-                let ids: Vec<_> = self.ledger.jobs().map(|(id, _)| *id).collect();
-                let views = ids.into_iter().rev().filter_map(|id| self.view(id)).collect();
-                let _ = reply.send(views);
-            }
-            Message::Watch { job, reply } => {
-                self.publish(job);
-                let _ = reply.send(self.jobs.get(&job).map(|job| job.view.subscribe()));
-            }
-            Message::Cancel { job, reply } => {
-                self.apply(Event::Cancel { job });
-                let _ = reply.send(self.view(job));
-            }
-            Message::Delete { job, reply } => {
-                let known = self.jobs.contains_key(&job);
-                self.apply(Event::Delete { job });
-                let _ = reply.send(known);
-            }
-            Message::Slaves { reply } => {
-                let _ = reply.send(self.slave_views());
-            }
-            // All others are dealt with before they come here.
-            _ => {}
-        }
-    }
-
-    fn open(&mut self, new: crate::coordinator::NewJob) -> std::io::Result<Opened> {
-        let id = self.clock.job_id();
-        let folder = self.job_folder(id);
-        for part in ["runs", "spool"] {
-            std::fs::create_dir_all(folder.join(part))?;
-        }
-        let (priority, max_rejects) = (new.priority, new.spec.max_rejects());
-        let job = Job::new(id, new, folder.clone(), (self.clock.now(), self.clock.unix_ms()));
-        info!(job = %id, name = %job.new.name, "job opened");
-        let meter = Arc::clone(&job.meter);
-        self.jobs.insert(id, job);
-        self.apply(Event::JobOpened { job: id, priority, max_rejects });
-        let workers = self.sessions.values().map(|session| session.hello.workers).sum();
-        Ok(Opened { job: id, folder, meter, workers })
-    }
-
     fn job_folder(&self, id: JobId) -> PathBuf {
-        self.config.data_dir.join("jobs").join(id.to_string())
+        self.config.job_folder(id)
     }
 
     /// A job that has not ended.
     fn live(&mut self, id: JobId) -> Option<&mut Job> {
         self.jobs.get_mut(&id).filter(|job| job.ended.is_none())
-    }
-
-    fn cut(&mut self, id: JobId, cuts: Vec<crate::intake::Cut>) {
-        for cut in cuts {
-            // Events of a job that has ended meanwhile are of no interest.
-            let Some(job) = self.live(id) else { return };
-            let number = job.add_task(cut);
-            self.apply(Event::TaskCut { job: id, number, bytes: cut.len });
-        }
     }
 
     fn join(&mut self, hello: tally_proto::convert::SlaveHello, reply: oneshot::Sender<Joined>) {
@@ -235,13 +327,19 @@ impl Coordinator {
 
     fn partial(&mut self, run: ReceivedRun, reply: oneshot::Sender<Verdict>) {
         let head = run.head;
-        let job = self.jobs.values().find(|job| job.open.contains_key(&head.message_id));
+        let held = self.sessions.get(&head.session).and_then(|held| held.task(head.message_id));
+        let job = match held {
+            Some((job, _)) => self.jobs.get(&job),
+            // It comes late: from a session that is over, or after the attempt was given up.
+            None => self.jobs.values().find(|job| job.open.contains_key(&head.message_id)),
+        };
         if job.is_some_and(|job| job.spec_hash != run.spec_hash) {
             let reason = "the run was counted by another spec".to_owned();
             let (session, message_id, attempt) = (head.session, head.message_id, head.attempt);
-            let error = reason.clone();
-            self.apply(Event::TaskFailed { session, message_id, attempt, error });
-            let _ = reply.send(Verdict::Rejected(reason));
+            let refused =
+                Event::PartialRefused { session, message_id, attempt, reason: reason.clone() };
+            self.apply(refused);
+            self.reply(reply, Verdict::Rejected(reason));
             return;
         }
         let upload = UploadId(self.next_upload);
@@ -259,8 +357,16 @@ impl Coordinator {
     }
 
     fn tick(&mut self) {
-        self.apply(Event::Tick);
-        self.let_go();
+        let low = self.disk.look();
+        if self.stuck {
+            return;
+        }
+        // While nothing can be written, slaves can not hand in what they have counted: that is not
+        // held against them. The ledger takes the gap for a pause of the master.
+        if !low {
+            self.apply(Event::Tick);
+            self.let_go();
+        }
         let moving: Vec<JobId> = self
             .jobs
             .values()
@@ -285,32 +391,27 @@ impl Coordinator {
         }
     }
 
-    /// The job as it is now.
-    fn view(&self, id: JobId) -> Option<Arc<JobView>> {
-        let job = self.jobs.get(&id)?;
-        let summary = self.ledger.job(&id)?;
-        let running = self.sessions.values().map(|session| session.counted(id)).sum();
-        let view = job.make_view(&summary, self.clock.now(), running, self.sessions.len());
-        Some(Arc::new(view))
-    }
-
-    /// Shows the job as it is now to those who watch it.
-    fn publish(&mut self, id: JobId) {
-        if let Some(view) = self.view(id)
-            && let Some(job) = self.jobs.get_mut(&id)
-        {
-            job.dirty = false;
-            job.view.send_replace(view);
-        }
-    }
-
-    fn stop(&mut self, reason: &str) {
+    /// Tells the slaves, and lets uploads stop where they are.
+    fn drain(&mut self, reason: &str) {
         for session in self.sessions.values_mut() {
             session.end(reason);
         }
-        // Whoever still takes an input in stops with its job.
         for job in self.jobs.values() {
-            job.meter.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+            job.meter.stopping.store(true, Ordering::Relaxed);
+            job.detach();
         }
+    }
+
+    async fn stop(&mut self, reply: oneshot::Sender<()>) {
+        if !self.write().await {
+            warn!("stopped although the store could not be written");
+        }
+        for job in self.jobs.values() {
+            job.meter.cancelled.store(true, Ordering::Relaxed);
+        }
+        if let Some(store) = &self.store {
+            store.close().await;
+        }
+        let _ = reply.send(());
     }
 }

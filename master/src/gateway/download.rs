@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
+use futures_util::StreamExt;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -13,7 +14,7 @@ use crate::jobs::Download;
 
 /// Sends a CSV file. A browser must never show what strangers have named their songs: hence an
 /// attachment, whose own name holds nothing but the job's id.
-pub(super) async fn csv(file: &Download, what: &str, request: Request) -> Answer {
+pub(super) async fn csv(file: Download, what: &str, request: Request) -> Answer {
     let served = ServeFile::new(&file.path).oneshot(request.map(|_| Body::empty())).await;
     let mut response = match served {
         Ok(response) => response.into_response(),
@@ -31,5 +32,11 @@ pub(super) async fn csv(file: &Download, what: &str, request: Request) -> Answer
     {
         headers.insert(header::ETAG, etag);
     }
-    Ok(response)
+    // The job stays as long as somebody reads.
+    let lease = file.lease;
+    Ok(response.map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _kept = &lease;
+        }))
+    }))
 }

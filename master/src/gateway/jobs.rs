@@ -29,6 +29,25 @@ pub(super) async fn submit(State(jobs): App, request: Request) -> Answer {
     Ok((StatusCode::ACCEPTED, location, Json(&*job)).into_response())
 }
 
+/// `POST /api/v1/jobs/{id}/repairs`
+pub(super) async fn repair(State(jobs): App, id: Id, request: Request) -> Answer {
+    let id = upload::repair(&jobs, job_id(id)?, request).await?;
+    let job = jobs.get(id).await?;
+    let location = [(header::LOCATION, format!("/api/v1/jobs/{id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(&*job)).into_response())
+}
+
+/// `GET /api/v1/jobs/{id}/receipt`
+pub(super) async fn receipt(State(jobs): App, id: Id) -> Answer {
+    Ok(Json(jobs.receipt(job_id(id)?).await?).into_response())
+}
+
+/// `GET /api/v1/jobs/{id}/input`
+pub(super) async fn input(State(jobs): App, id: Id, request: Request) -> Answer {
+    let file = jobs.input(job_id(id)?).await?;
+    download::csv(file, "input", request).await
+}
+
 /// `GET /api/v1/jobs`
 pub(super) async fn list(State(jobs): App) -> Answer {
     let all = jobs.list().await?;
@@ -55,13 +74,13 @@ pub(super) async fn cancel(State(jobs): App, id: Id) -> Answer {
 /// `GET /api/v1/jobs/{id}/result`
 pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer {
     let file = jobs.result(job_id(id)?).await?;
-    download::csv(&file, "totals", request).await
+    download::csv(file, "totals", request).await
 }
 
 /// `GET /api/v1/jobs/{id}/rejects`
 pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answer {
     let file = jobs.rejects(job_id(id)?).await?;
-    download::csv(&file, "rejects", request).await
+    download::csv(file, "rejects", request).await
 }
 
 /// `GET /api/v1/slaves`

@@ -30,7 +30,7 @@ pub(super) async fn result(
     let id = job_id(id)?;
     let job = jobs.get(id).await?;
     if job.state == JobState::Succeeded {
-        return download::csv(&jobs.result(id).await?, "totals", request).await;
+        return download::csv(jobs.result(id).await?, "totals", request).await;
     }
     let state = job.state.as_str();
     let text = match &job.error {

@@ -7,6 +7,7 @@ mod jobs;
 mod legacy;
 mod problem;
 mod spec;
+mod tus;
 mod upload;
 
 use std::future::Future;
@@ -18,7 +19,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -63,6 +64,14 @@ fn router(jobs: Jobs, max_requests: usize) -> Router {
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/v1/jobs/{id}/result", get(jobs::result))
         .route("/api/v1/jobs/{id}/rejects", get(jobs::rejects))
+        .route("/api/v1/jobs/{id}/receipt", get(jobs::receipt))
+        .route("/api/v1/jobs/{id}/repairs", post(jobs::repair))
+        .route("/api/v1/jobs/{id}/input", get(jobs::input))
+        .route("/api/v1/uploads", post(tus::create).options(tus::options))
+        .route(
+            "/api/v1/uploads/{id}",
+            patch(tus::go_on).head(tus::offset).delete(tus::end).options(tus::options),
+        )
         .route("/api/v1/slaves", get(jobs::slaves))
         .route("/health", get(health::health))
         .route("/healthz", get(health::alive))

@@ -49,6 +49,11 @@ impl Problem {
         Self::new(status, "bad-spec", title, detail.into())
     }
 
+    /// A problem of the tus protocol, which has statuses of its own.
+    pub(super) fn tus(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, "tus", "The upload can not go on like that", detail.into())
+    }
+
     pub(super) fn busy(detail: impl Into<String>) -> Self {
         let (status, title) = (StatusCode::TOO_MANY_REQUESTS, "Too much at once");
         Self::new(status, "busy", title, detail.into())
@@ -63,7 +68,7 @@ impl Problem {
         Self::new(status, "upload-broke-off", title, detail.into())
     }
 
-    pub(super) fn storage(error: &std::io::Error) -> Self {
+    pub(super) fn storage(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "storage failed");
         let (status, title) = (StatusCode::INTERNAL_SERVER_ERROR, "The master's storage failed");
         let detail = "the master's log says how".to_owned();
@@ -77,7 +82,13 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let later = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::INSUFFICIENT_STORAGE,
+            StatusCode::LOCKED,
+        ];
+        if later.contains(&status) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
@@ -101,7 +112,38 @@ impl From<JobsError> for Problem {
                 let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The input is bad");
                 Self::new(status, "bad-input", title, detail).about(job)
             }
-            JobsError::Busy(_) => Self::busy(detail),
+            JobsError::Busy(_) | JobsError::QueueFull(_) => Self::busy(detail),
+            JobsError::NoRoom { .. } => {
+                let (status, title) = (StatusCode::INSUFFICIENT_STORAGE, "The disk is full");
+                Self::new(status, "no-room", title, detail)
+            }
+            JobsError::InProgress(job) => {
+                let title = "The first request with that key is under way";
+                Self::new(StatusCode::CONFLICT, "in-progress", title, detail).about(job)
+            }
+            JobsError::KeyReused => {
+                let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The key was used before");
+                Self::new(status, "key-reused", title, detail)
+            }
+            JobsError::KeyExpired => {
+                let (status, title) = (StatusCode::GONE, "The key belongs to a job that is gone");
+                Self::new(status, "key-expired", title, detail)
+            }
+            JobsError::NoUpload(job) => {
+                Self::new(StatusCode::NOT_FOUND, "no-upload", "There is no such upload", detail)
+                    .about(job)
+            }
+            JobsError::Attached(job) => {
+                Self::new(StatusCode::LOCKED, "locked", "Another connection uploads", detail)
+                    .about(job)
+            }
+            JobsError::Offset { .. } => {
+                Self::new(StatusCode::CONFLICT, "offset", "The upload goes on elsewhere", detail)
+            }
+            JobsError::Repair(_) => {
+                Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
+            }
+            JobsError::Store(error) => Self::storage(&error),
             JobsError::Io(error) => Self::storage(&error),
         }
     }

@@ -19,6 +19,7 @@ pub(super) struct Params {
     order: Option<Order>,
     delimiter: Option<String>,
     max_rejects: Option<String>,
+    keep_input: bool,
 }
 
 impl Params {
@@ -40,6 +41,11 @@ impl Params {
                 "order" => params.order = Some(word(&key, &value)?),
                 "delimiter" => params.delimiter = Some(value),
                 "max_rejects" => params.max_rejects = Some(value),
+                "keep_input" => {
+                    params.keep_input = value.parse().map_err(|_| {
+                        Problem::bad_request("the parameter keep_input: true or false")
+                    })?;
+                }
                 _ => {
                     let detail = format!("there is no parameter {key:?}; docs/http.md lists them");
                     return Err(Problem::bad_request(detail));
@@ -49,9 +55,19 @@ impl Params {
         Ok(params)
     }
 
-    /// The job's name and priority.
-    pub(super) fn job(&self) -> (Option<&str>, Priority) {
-        (self.name.as_deref(), self.priority)
+    /// The job's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Which jobs go first.
+    pub(super) fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Whether its input is to be kept.
+    pub(super) fn keep_input(&self) -> bool {
+        self.keep_input
     }
 
     /// The spec: `part` if there is one, else the preset or the columns that the query names, else

@@ -3,12 +3,12 @@
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
 use tally_common::id::JobId;
-use tally_common::limits::MAX_NAME_BYTES;
+use tally_common::limits::{MAX_KEY_BYTES, MAX_NAME_BYTES};
 use tally_common::spec::SpecDraft;
 
 use super::problem::Problem;
@@ -28,21 +28,66 @@ const GATHER_BYTES: usize = 256 << 10;
 
 /// Takes the body of a request in as the input of a new job.
 pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Problem> {
-    let params = Params::parse(request.uri().query())?;
+    let asked = Asked {
+        params: Params::parse(request.uri().query())?,
+        key: key(request.headers())?,
+        repairs: None,
+    };
+    receive_as(jobs, asked, request).await
+}
+
+/// Takes the body of a request in as the corrected rejects of a job.
+pub(super) async fn repair(
+    jobs: &Jobs,
+    repaired: JobId,
+    request: Request,
+) -> Result<JobId, Problem> {
+    let asked = Asked {
+        params: Params::parse(request.uri().query())?,
+        key: key(request.headers())?,
+        repairs: Some(repaired),
+    };
+    receive_as(jobs, asked, request).await
+}
+
+/// What a request asks for, besides its body.
+struct Asked {
+    params: Params,
+    key: Option<String>,
+    repairs: Option<JobId>,
+}
+
+/// The key that a request names itself by: `Idempotency-Key`, bare or as a structured header's
+/// string.
+pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().unwrap_or_default().trim();
+    let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+    if key.is_empty()
+        || key.len() > MAX_KEY_BYTES
+        || !key.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        let detail = format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} visible characters");
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(Some(key.to_owned()))
+}
+
+async fn receive_as(jobs: &Jobs, asked: Asked, request: Request) -> Result<JobId, Problem> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let multipart = content_type
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.trim_start().starts_with("multipart/form-data"));
     if multipart {
-        from_multipart(jobs, &params, request).await
+        from_multipart(jobs, &asked, request).await
     } else {
-        from_raw(jobs, &params, request).await
+        from_raw(jobs, &asked, request).await
     }
 }
 
-async fn from_raw(jobs: &Jobs, params: &Params, request: Request) -> Result<JobId, Problem> {
+async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
     let expected = content_length(&request);
-    let mut upload = open(jobs, params, None, None, expected).await?;
+    let mut upload = open(jobs, asked, None, None, expected).await?;
     let mut body = Body::into_data_stream(request.into_body());
     let mut gather = Gather::default();
     while let Some(data) = body.next().await {
@@ -54,7 +99,7 @@ async fn from_raw(jobs: &Jobs, params: &Params, request: Request) -> Result<JobI
     gather.finish(upload).await
 }
 
-async fn from_multipart(jobs: &Jobs, params: &Params, request: Request) -> Result<JobId, Problem> {
+async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
     // The whole body's length: a little more than the file's, which is near enough for its tasks.
     let expected = content_length(&request);
     let parts = Multipart::from_request(request, &()).await;
@@ -63,7 +108,7 @@ async fn from_multipart(jobs: &Jobs, params: &Params, request: Request) -> Resul
     while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error))? {
         match part.name() {
             Some("spec") => spec = Some(read_spec(part).await?),
-            Some("file") => return take_file(jobs, params, spec, expected, part).await,
+            Some("file") => return take_file(jobs, asked, spec, expected, part).await,
             other => {
                 let detail = format!(
                     "there is no use for the part {:?}: `spec` may come first, then `file`",
@@ -78,13 +123,13 @@ async fn from_multipart(jobs: &Jobs, params: &Params, request: Request) -> Resul
 
 async fn take_file(
     jobs: &Jobs,
-    params: &Params,
+    asked: &Asked,
     spec: Option<SpecDraft>,
     expected: Option<u64>,
     mut part: Field<'_>,
 ) -> Result<JobId, Problem> {
     let name = part.file_name().map(str::to_owned);
-    let mut upload = open(jobs, params, spec, name, expected).await?;
+    let mut upload = open(jobs, asked, spec, name, expected).await?;
     let mut gather = Gather::default();
     while let Some(data) = part.chunk().await.map_err(|error| broke_off(&error))? {
         if !gather.push(&mut upload, data).await {
@@ -107,24 +152,40 @@ async fn read_spec(mut part: Field<'_>) -> Result<SpecDraft, Problem> {
 
 async fn open(
     jobs: &Jobs,
-    params: &Params,
+    asked: &Asked,
     spec: Option<SpecDraft>,
     file_name: Option<String>,
     expected: Option<u64>,
 ) -> Result<Upload, Problem> {
-    let (name, priority) = params.job();
-    let name = name.map(str::to_owned).or(file_name).unwrap_or_else(|| "unnamed".to_owned());
+    let key = asked.key.clone();
+    if let Some(repaired) = asked.repairs {
+        let name = asked.params.name().map(str::to_owned);
+        return Ok(jobs.repair(repaired, name, expected, key).await?);
+    }
+    let new = new_job(&asked.params, spec, file_name, expected)?;
+    Ok(jobs.upload(new, key).await?)
+}
+
+/// The job that the parameters and the spec describe.
+pub(super) fn new_job(
+    params: &Params,
+    spec: Option<SpecDraft>,
+    file_name: Option<String>,
+    expected: Option<u64>,
+) -> Result<NewJob, Problem> {
+    let name = params.name().map(str::to_owned).or(file_name);
+    let name = name.unwrap_or_else(|| "unnamed".to_owned());
     if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         let detail = format!("a name has at most {MAX_NAME_BYTES} bytes, none of them control");
         return Err(Problem::bad_request(detail));
     }
-    let spec = params.spec(spec)?;
-    Ok(jobs.upload(NewJob { name, spec, priority, expected }).await?)
+    let (priority, keep_input) = (params.priority(), params.keep_input());
+    Ok(NewJob { priority, keep_input, expected, ..NewJob::new(name, params.spec(spec)?) })
 }
 
 /// Gathers small pieces.
 #[derive(Default)]
-struct Gather {
+pub(super) struct Gather {
     pieces: Vec<u8>,
     /// Bytes that came after the input had turned out to be of no use.
     drained: usize,
@@ -132,7 +193,7 @@ struct Gather {
 
 impl Gather {
     /// `false` where no more need be read.
-    async fn push(&mut self, upload: &mut Upload, data: Bytes) -> bool {
+    pub(super) async fn push(&mut self, upload: &mut Upload, data: Bytes) -> bool {
         if self.drained > 0 {
             self.drained += data.len();
             return self.drained < DRAIN_BYTES;
@@ -152,11 +213,16 @@ impl Gather {
         upload.push(full.into()).await
     }
 
-    async fn finish(mut self, mut upload: Upload) -> Result<JobId, Problem> {
+    /// Passes on what has been gathered.
+    pub(super) async fn flush_rest(&mut self, upload: &mut Upload) {
         if !self.pieces.is_empty() {
             // What is wrong, if it is, comes with the end.
-            self.flush(&mut upload).await;
+            self.flush(upload).await;
         }
+    }
+
+    async fn finish(mut self, mut upload: Upload) -> Result<JobId, Problem> {
+        self.flush_rest(&mut upload).await;
         Ok(upload.finish().await?)
     }
 }

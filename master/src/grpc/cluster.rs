@@ -63,7 +63,7 @@ impl Service for ClusterService {
         let (message_id, session) = request.into_inner().parts()?;
         let task = self.0.task_bytes(session, message_id).await?;
         let wrap = |data| TaskFrame { data };
-        let frames = stream::file(&task.path, task.offset, Some(task.len), wrap).await?;
+        let frames = stream::file(&task.path, task.offset, task.len, wrap, ()).await?;
         Ok(Response::new(frames))
     }
 
@@ -78,11 +78,16 @@ impl Service for ClusterService {
         };
         match self.receive(head, &mut frames).await {
             Ok(verdict) => Ok(Response::new(ack(verdict))),
+            // The slave is to send it again when there is room.
+            Err(ReceiveError::Partial(ClusterError::Runs(error))) if error.is_ours() => {
+                warn!(message_id = %head.message_id, %error, "a partial can not be stored yet");
+                Err(Status::unavailable(error.to_string()))
+            }
             Err(ReceiveError::Partial(error)) => {
                 warn!(message_id = %head.message_id, %error, "a partial was rejected");
                 let reason = error.to_string();
                 let failed = reason.clone();
-                self.0.task_failed(head.session, head.message_id, head.attempt, failed).await?;
+                self.0.partial_refused(head.session, head.message_id, head.attempt, failed).await?;
                 Ok(Response::new(ack(Verdict::Rejected(reason))))
             }
             Err(ReceiveError::Call(status)) => Err(status),

@@ -8,20 +8,23 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use tally_common::api::JobState;
 use tally_common::id::JobId;
+use tally_common::limits::MAX_KEY_BYTES;
 use tally_common::spec::{Spec, SpecDraft};
 use tally_proto::convert::{
-    WireError, draft_from_wire, job_id_from_text, job_to_wire, priority_from_wire, slave_to_wire,
+    WireError, draft_from_wire, full_receipt_to_wire, job_id_from_text, job_to_wire,
+    optional_job_id, priority_from_wire, slave_to_wire,
 };
 use tally_proto::v1::jobs_server::Jobs as Service;
 use tally_proto::v1::{
-    CancelRequest, DataFrame, DeleteReply, DeleteRequest, GetRequest, Job, ListReply, ListRequest,
-    RejectsRequest, ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader,
+    self, CancelRequest, DataFrame, DeleteReply, DeleteRequest, FindUploadReply, FindUploadRequest,
+    GetReceiptRequest, GetRequest, InputRequest, Job, ListReply, ListRequest, RejectsRequest, ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader,
     SubmitReply, WatchRequest, submit_frame,
 };
 
 use super::stream::{self, Replies};
-use crate::jobs::{Jobs, JobsError, NewJob};
+use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
 /// How long a client may pause within an upload.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,17 +40,17 @@ impl Service for JobsService {
     type WatchStream = ReceiverStream<Result<Job, Status>>;
     type ResultStream = Replies<DataFrame>;
     type RejectsStream = Replies<DataFrame>;
+    type InputStream = Replies<DataFrame>;
 
     async fn submit(
         &self,
         request: Request<Streaming<SubmitFrame>>,
     ) -> Result<Response<SubmitReply>, Status> {
         let mut frames = request.into_inner();
-        let new = match next(&mut frames).await? {
-            Some(submit_frame::Frame::Header(header)) => new_job(header).map_err(refused)?,
+        let mut upload = match next(&mut frames).await? {
+            Some(submit_frame::Frame::Header(header)) => self.begin(header).await?,
             _ => return Err(refused(WireError::Missing("header"))),
         };
-        let mut upload = self.0.upload(new).await?;
         while let Some(frame) = next(&mut frames).await? {
             let submit_frame::Frame::Data(data) = frame else {
                 return Err(refused(WireError::Missing("data")));
@@ -58,6 +61,37 @@ impl Service for JobsService {
         }
         let job = upload.finish().await?;
         Ok(Response::new(SubmitReply { job_id: job.to_string() }))
+    }
+
+    async fn find_upload(
+        &self,
+        request: Request<FindUploadRequest>,
+    ) -> Result<Response<FindUploadReply>, Status> {
+        let message_id = request.into_inner().message_id;
+        let Some(job) = self.0.find(message_id).await? else {
+            return Err(Status::not_found("there is no submission with that message id"));
+        };
+        let view = self.0.get(job).await?;
+        let complete = view.state != JobState::Receiving && !view.input_lost;
+        let offset = if complete { 0 } else { self.0.upload_offset(job).await? };
+        Ok(Response::new(FindUploadReply { job_id: job.to_string(), complete, offset }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<GetReceiptRequest>,
+    ) -> Result<Response<v1::FullReceipt>, Status> {
+        let receipt = self.0.receipt(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(full_receipt_to_wire(&receipt)))
+    }
+
+    async fn input(
+        &self,
+        request: Request<InputRequest>,
+    ) -> Result<Response<Self::InputStream>, Status> {
+        let InputRequest { job_id: id, offset, length } = request.into_inner();
+        let file = self.0.input(job_id(&id)?).await?;
+        Ok(Response::new(stream::download(file, offset, length).await?))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Job>, Status> {
@@ -99,7 +133,7 @@ impl Service for JobsService {
         request: Request<ResultRequest>,
     ) -> Result<Response<Self::ResultStream>, Status> {
         let file = self.0.result(job_id(&request.get_ref().job_id)?).await?;
-        Ok(Response::new(stream::file(&file.path, 0, None, data_frame).await?))
+        Ok(Response::new(stream::download(file, 0, 0).await?))
     }
 
     async fn rejects(
@@ -107,7 +141,7 @@ impl Service for JobsService {
         request: Request<RejectsRequest>,
     ) -> Result<Response<Self::RejectsStream>, Status> {
         let file = self.0.rejects(job_id(&request.get_ref().job_id)?).await?;
-        Ok(Response::new(stream::file(&file.path, 0, None, data_frame).await?))
+        Ok(Response::new(stream::download(file, 0, 0).await?))
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<Job>, Status> {
@@ -129,8 +163,31 @@ impl Service for JobsService {
     }
 }
 
-fn data_frame(data: bytes::Bytes) -> DataFrame {
-    DataFrame { data }
+impl JobsService {
+    /// Begins an upload, or goes on with one.
+    async fn begin(&self, header: SubmitHeader) -> Result<Upload, Status> {
+        if let Some(resume) = &header.resume {
+            return Ok(self.0.resume(job_id(&resume.job_id)?, resume.offset).await?);
+        }
+        let key = check_key(&header.message_id).map_err(refused)?;
+        if let Some(repaired) = optional_job_id(&header.repairs).map_err(refused)? {
+            let name = (!header.name.is_empty()).then_some(header.name);
+            let expected = (header.size_hint > 0).then_some(header.size_hint);
+            return Ok(self.0.repair(repaired, name, expected, key).await?);
+        }
+        let resumable = key.is_some();
+        let new = NewJob { resumable, ..new_job(header).map_err(refused)? };
+        Ok(self.0.upload(new, key).await?)
+    }
+}
+
+/// The key of a request, if it has one.
+fn check_key(key: &str) -> Result<Option<String>, WireError> {
+    if key.len() > MAX_KEY_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let problem = format!("at most {MAX_KEY_BYTES} visible ASCII characters");
+        return Err(WireError::Field { field: "header.message_id", problem });
+    }
+    Ok((!key.is_empty()).then(|| key.to_owned()))
 }
 
 fn job_id(text: &str) -> Result<JobId, Status> {
@@ -146,11 +203,12 @@ fn new_job(header: SubmitHeader) -> Result<NewJob, WireError> {
         let problem = format!("at most {MAX_NAME_BYTES} bytes");
         return Err(WireError::Field { field: "header.name", problem });
     }
+    let name = if header.name.is_empty() { "unnamed".to_owned() } else { header.name };
     Ok(NewJob {
-        name: if header.name.is_empty() { "unnamed".to_owned() } else { header.name },
-        spec: Spec::try_from(draft)?,
         priority: priority_from_wire(header.priority)?,
         expected: (header.size_hint > 0).then_some(header.size_hint),
+        keep_input: header.keep_input,
+        ..NewJob::new(name, Spec::try_from(draft)?)
     })
 }
 
@@ -175,8 +233,15 @@ impl From<JobsError> for Status {
             JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
             JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
             JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
-            JobsError::Busy(_) => (Code::ResourceExhausted, "BUSY"),
-            JobsError::Io(_) => (Code::Internal, "STORAGE"),
+            JobsError::Busy(_) | JobsError::QueueFull(_) => (Code::ResourceExhausted, "BUSY"),
+            JobsError::NoRoom { .. } => (Code::ResourceExhausted, "NO_ROOM"),
+            JobsError::InProgress(_) | JobsError::Attached(_) => (Code::Aborted, "IN_PROGRESS"),
+            JobsError::KeyReused => (Code::InvalidArgument, "KEY_REUSED"),
+            JobsError::KeyExpired => (Code::FailedPrecondition, "KEY_EXPIRED"),
+            JobsError::NoUpload(_) => (Code::NotFound, "NO_UPLOAD"),
+            JobsError::Offset { .. } => (Code::OutOfRange, "OFFSET"),
+            JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
+            JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };
         let mut metadata = std::collections::HashMap::new();
         if let JobsError::Input { job, .. } = &error {

@@ -10,8 +10,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use tally_common::limits::FRAME_BYTES;
+use tally_proto::v1::DataFrame;
 
 use crate::direct::DirectReader;
+use crate::jobs::Download;
 
 /// Frames that are read ahead of the connection.
 const FRAMES_AHEAD: usize = 3;
@@ -19,21 +21,35 @@ const FRAMES_AHEAD: usize = 3;
 /// A stream of replies.
 pub(super) type Replies<T> = ReceiverStream<Result<T, Status>>;
 
-/// Streams `len` bytes of the file at `path` from `offset`, or all that follow, each frame wrapped by
-/// `wrap`.
+/// Streams `len` bytes of a download from `offset` on, or all that follow where it is 0. The job stays
+/// as long as somebody reads.
+pub(super) async fn download(
+    file: Download,
+    offset: u64,
+    len: u64,
+) -> Result<Replies<DataFrame>, Status> {
+    let Download { path, lease, .. } = file;
+    let frame = |data| DataFrame { data };
+    let whole = DirectReader::open(&path).and_then(|file| file.len()).map_err(storage)?;
+    let rest = whole.saturating_sub(offset);
+    let len = if len == 0 { rest } else { len.min(rest) };
+    self::file(&path, offset, len, frame, lease).await
+}
+
+/// Streams `len` bytes of the file at `path` from `offset` on, each frame wrapped by `wrap`; `kept` is
+/// dropped when that is done.
 pub(super) async fn file<T: Send + 'static>(
     path: &Path,
     offset: u64,
-    len: Option<u64>,
+    len: u64,
     wrap: fn(Bytes) -> T,
+    kept: impl Send + 'static,
 ) -> Result<Replies<T>, Status> {
     let file = DirectReader::open(path).map_err(storage)?;
-    let end = match len {
-        Some(len) => offset + len,
-        None => file.len().map_err(storage)?,
-    };
+    let end = offset + len;
     let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
     spawn_blocking(move || {
+        let _kept = kept;
         let mut at = offset;
         while at < end {
             let n = (end - at).min(FRAME_BYTES as u64) as usize;

@@ -87,7 +87,7 @@ impl Ledger {
     /// Whether a slave may have a task: one that has failed it gets it again only where there is no
     /// other that has not.
     fn suits(&self, job: &Job, number: TaskNumber, slave: SlaveId) -> bool {
-        let fresh = |other: &Session| !other.draining && !job.failed_on(number, other.slave);
+        let fresh = |other: &Session| !other.takes_none() && !job.failed_on(number, other.slave);
         !job.failed_on(number, slave) || !self.sessions.values().any(fresh)
     }
 

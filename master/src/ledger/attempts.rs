@@ -32,8 +32,12 @@ impl Ledger {
         if let Err(reason) = checked {
             let reply = Refusal::Rejected(reason.clone());
             self.commands.push(Command::DropUpload { upload, reply });
+            let slave = self.sessions.get(&session).map(|session| session.slave);
             if let Some((slave, held)) = held {
                 self.fail_attempt(session, slave, &held, reason);
+            }
+            if let Some(slave) = slave {
+                self.note_false_partial(slave);
             }
             return;
         }
@@ -47,8 +51,12 @@ impl Ledger {
         if let Some(started) = held.and_then(|(_, held)| held.started) {
             job.took(now.saturating_sub(started));
         }
-        if let Some(session) = self.sessions.get_mut(&session) {
+        let slave = self.sessions.get_mut(&session).map(|session| {
             session.completed += 1;
+            session.slave
+        });
+        if let Some(slave) = slave {
+            self.note_right_partial(slave);
         }
         self.persist(Fact::PartialKept { job: id, number, totals, groups });
         self.commands.push(Command::KeepRun { job: id, number, message_id, upload });
@@ -73,7 +81,7 @@ impl Ledger {
     }
 
     /// An attempt, whose slot is free already, has failed: the next one, or the end of the job.
-    fn fail_attempt(&mut self, from: SessionId, slave: SlaveId, held: &Held, error: String) {
+    pub(super) fn fail_attempt(&mut self, from: SessionId, slave: SlaveId, held: &Held, error: String) {
         let Held { job: id, number, message_id, attempt, .. } = *held;
         let max_attempts = self.policy.max_attempts;
         if let Some(session) = self.sessions.get_mut(&from) {
@@ -81,15 +89,17 @@ impl Ledger {
         }
         let Some(job) = self.live_job(id) else { return };
         let Some(failures) = job.fail_attempt(number, attempt, slave) else { return };
+        if job.task(number).is_some_and(|task| !task.live.is_empty()) {
+            // A second attempt goes on: it may still give the answer.
+            return;
+        }
         if failures >= max_attempts {
             return self.fail(id, Failure::Poison { number, attempts: failures, error });
         }
         job.retries += 1;
-        if job.task(number).is_some_and(|task| task.live.is_empty()) {
-            // The last bits of a UUID v5 are as good as drawn, and the same in every run.
-            let jitter = message_id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt));
-            self.wait(id, number, failures - 1, jitter);
-        }
+        // The last bits of a UUID v5 are as good as drawn, and the same in every run.
+        let jitter = message_id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt));
+        self.wait(id, number, failures - 1, jitter);
     }
 
     fn wait(&mut self, id: JobId, number: TaskNumber, retry: u32, jitter: u64) {

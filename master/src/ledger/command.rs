@@ -153,6 +153,15 @@ pub enum Fact {
         /// Which jobs go first.
         priority: Priority,
     },
+    /// A task was cut off its input.
+    TaskCut {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
+        /// Its length in bytes.
+        bytes: u64,
+    },
     /// All of its input is there.
     InputComplete {
         /// The job.
@@ -170,6 +179,13 @@ pub enum Fact {
         totals: TaskTotals,
         /// Groups in its run.
         groups: u64,
+    },
+    /// A task has lost its answer.
+    RunLost {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
     },
     /// The result is there.
     ResultWritten {

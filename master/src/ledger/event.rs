@@ -9,6 +9,15 @@ use tally_common::spec::MaxRejects;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadId(pub u64);
 
+/// A task of a job that was open when the master stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredTask {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What its records came to and the groups in its run, where it has its answer.
+    pub kept: Option<(TaskTotals, u64)>,
+}
+
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -20,6 +29,24 @@ pub enum Event {
         priority: Priority,
         /// How many records may be rejected.
         max_rejects: MaxRejects,
+    },
+    /// A job that was open when the master stopped is taken up again. No facts follow from that.
+    JobRestored {
+        /// Its id; one that is known already changes nothing.
+        job: JobId,
+        /// Which jobs go first.
+        priority: Priority,
+        /// How many records may be rejected.
+        max_rejects: MaxRejects,
+        /// Its tasks so far.
+        tasks: Vec<RestoredTask>,
+        /// All of its input has arrived.
+        complete: bool,
+    },
+    /// A job that has ended need not be remembered: its record lives elsewhere from now on.
+    Forget {
+        /// The job; one that has not ended stays.
+        job: JobId,
     },
     /// A task was cut off a job's input.
     TaskCut {
@@ -92,6 +119,17 @@ pub enum Event {
         groups: u64,
         /// The run's bytes.
         upload: UploadId,
+    },
+    /// A partial was refused before it came here, because it is not what it should be.
+    PartialRefused {
+        /// Whose it is; perhaps of a session that is over.
+        session: SessionId,
+        /// The task.
+        message_id: MessageId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What was wrong with it, for people.
+        reason: String,
     },
     /// A run that was kept no longer holds.
     RunLost {

@@ -32,6 +32,7 @@ impl Ledger {
         let message_id = MessageId::of_task(id, number);
         job.add_task(message_id, bytes);
         self.tasks.insert(message_id, (id, number));
+        self.persist(Fact::TaskCut { job: id, number, bytes });
         self.enqueue(id, number);
     }
 
@@ -87,11 +88,14 @@ impl Ledger {
         let max_attempts = self.policy.max_attempts;
         let Some(job) = self.live_job(id) else { return };
         let Some(failures) = job.lose(number) else { return };
+        self.persist(Fact::RunLost { job: id, number });
         if failures >= max_attempts {
             let error = "its run was damaged on the master's disk".to_owned();
             return self.fail(id, Failure::Poison { number, attempts: failures, error });
         }
-        job.retries += 1;
+        if let Some(job) = self.live_job(id) {
+            job.retries += 1;
+        }
         self.enqueue(id, number);
     }
 

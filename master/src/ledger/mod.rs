@@ -11,6 +11,8 @@ mod invariants;
 mod job;
 mod life;
 mod policy;
+mod quarantine;
+mod restore;
 mod rota;
 mod session;
 #[cfg(test)]
@@ -24,15 +26,16 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use tally_common::id::{JobId, MessageId, SessionId, TaskNumber};
+use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 
 pub use command::{Command, Fact, Failure, Merge, Outcome, Refusal};
-pub use event::{Event, UploadId};
+pub use event::{Event, RestoredTask, UploadId};
 pub use policy::Policy;
 pub use view::{JobSummary, SessionSummary, TaskState, TaskSummary};
 
 use attempts::Arrived;
 use job::Job;
+use quarantine::Record;
 use rota::Rota;
 use session::Session;
 
@@ -55,6 +58,10 @@ pub struct Ledger {
     /// Tasks that wait until they are tried again, by when. An entry whose task has moved on
     /// meanwhile means nothing.
     retries: BTreeSet<(Duration, JobId, TaskNumber)>,
+    /// When time was looked at last.
+    ticked: Duration,
+    /// What is held against slaves, over all their sessions.
+    records: BTreeMap<SlaveId, Record>,
     /// What the event at hand has led to so far.
     commands: Vec<Command>,
 }
@@ -72,6 +79,8 @@ impl Ledger {
             tasks: HashMap::new(),
             rota: Rota::default(),
             retries: BTreeSet::new(),
+            ticked: Duration::ZERO,
+            records: BTreeMap::new(),
             commands: Vec::new(),
         }
     }
@@ -97,12 +106,17 @@ impl Ledger {
             Event::JobOpened { job, priority, max_rejects } => {
                 self.open(job, priority, max_rejects);
             }
+            Event::JobRestored { job, priority, max_rejects, tasks, complete } => {
+                self.restore(job, priority, max_rejects, &tasks, complete);
+            }
+            Event::Forget { job } => self.forget(job),
             Event::TaskCut { job, number, bytes } => self.task_cut(job, number, bytes),
             Event::InputComplete { job } => self.input_complete(job),
             Event::InputFailed { job, error } => self.fail(job, Failure::Input(error)),
             Event::SlaveJoined { session, slave, workers } => {
                 self.joined += 1;
-                let joined = Session::new(slave, workers, self.joined, self.now);
+                let mut joined = Session::new(slave, workers, self.joined, self.now);
+                joined.quarantined = self.is_quarantined(slave);
                 self.sessions.entry(session).or_insert(joined);
             }
             Event::Beat { session } => {
@@ -118,12 +132,17 @@ impl Ledger {
             Event::PartialArrived { session, message_id, attempt, totals, groups, upload } => {
                 self.partial(&Arrived { session, message_id, attempt, totals, groups, upload });
             }
+            Event::PartialRefused { session, message_id, attempt, reason } => {
+                self.partial_refused(session, message_id, attempt, reason);
+            }
             Event::RunLost { job, number } => self.run_lost(job, number),
             Event::MergeDone { job } => self.merge_done(job),
             Event::MergeFailed { job, error } => self.merge_failed(job, error),
             Event::Cancel { job } => self.end(job, Outcome::Cancelled),
             Event::Delete { job } => self.delete(job),
             Event::Tick => {
+                self.sleep_through_pause();
+                self.end_quarantines();
                 self.end_silent_sessions();
                 self.end_late_attempts();
             }

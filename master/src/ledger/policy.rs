@@ -24,6 +24,12 @@ pub struct Policy {
     pub straggler_factor: u32,
     /// And at least so long.
     pub straggler_floor: Duration,
+    /// Partials in a row that were not right after which a slave is quarantined.
+    pub max_false_partials: u32,
+    /// How long a quarantined slave gets nothing to count.
+    pub quarantine: Duration,
+    /// A longer time between two ticks is a pause of the master, not of the slaves.
+    pub pause: Duration,
 }
 
 impl Default for Policy {
@@ -37,6 +43,9 @@ impl Default for Policy {
             retry: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
             straggler_factor: 3,
             straggler_floor: Duration::from_secs(2),
+            max_false_partials: 3,
+            quarantine: Duration::from_secs(600),
+            pause: Duration::from_secs(1),
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct Session {
     /// Its place in the order of joining.
     pub(super) joined: u64,
     pub(super) draining: bool,
+    pub(super) quarantined: bool,
     pub(super) last_beat: Duration,
     pub(super) completed: u64,
     pub(super) failed: u64,
@@ -40,6 +41,7 @@ impl Session {
             workers: workers.clamp(1, MAX_WORKERS),
             joined,
             draining: false,
+            quarantined: false,
             last_beat: now,
             completed: 0,
             failed: 0,
@@ -56,14 +58,28 @@ impl Session {
         self.held.get(self.workers as usize..).unwrap_or_default()
     }
 
+    /// Whether it is to get no more tasks.
+    pub(super) fn takes_none(&self) -> bool {
+        self.draining || self.quarantined
+    }
+
+    /// Forgives it a time in which nobody could be heard.
+    pub(super) fn shift(&mut self, by: Duration, now: Duration) {
+        let later = |time: Duration| (time + by).min(now);
+        self.last_beat = later(self.last_beat);
+        for held in &mut self.held {
+            held.started = held.started.map(later);
+        }
+    }
+
     /// Workers without a task.
     pub(super) fn free_workers(&self) -> u32 {
-        if self.draining { 0 } else { self.workers.saturating_sub(self.held.len() as u32) }
+        if self.takes_none() { 0 } else { self.workers.saturating_sub(self.held.len() as u32) }
     }
 
     /// Room for attempts, those fetched ahead included: one running and one waiting for each worker.
     pub(super) fn room(&self) -> u32 {
-        if self.draining { 0 } else { (2 * self.workers).saturating_sub(self.held.len() as u32) }
+        if self.takes_none() { 0 } else { (2 * self.workers).saturating_sub(self.held.len() as u32) }
     }
 
     /// How much it holds for its size, in 1024ths of its workers: so that large slaves and small ones

@@ -67,6 +67,8 @@ pub struct SessionSummary {
     pub failed: u64,
     /// It takes no more.
     pub draining: bool,
+    /// It gets nothing to count for some time: its partials were not right.
+    pub quarantined: bool,
     /// When it was last heard of, on the ledger's clock.
     pub last_beat: Duration,
 }
@@ -162,6 +164,7 @@ impl Session {
             completed: self.completed,
             failed: self.failed,
             draining: self.draining,
+            quarantined: self.quarantined,
             last_beat: self.last_beat,
         }
     }

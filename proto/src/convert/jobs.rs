@@ -39,7 +39,7 @@ pub fn priority_from_wire(wire: i32) -> Result<Priority, WireError> {
     }
 }
 
-fn state_to_wire(state: JobState) -> v1::JobState {
+pub(super) fn state_to_wire(state: JobState) -> v1::JobState {
     match state {
         JobState::Receiving => v1::JobState::Receiving,
         JobState::Running => v1::JobState::Running,
@@ -50,7 +50,7 @@ fn state_to_wire(state: JobState) -> v1::JobState {
     }
 }
 
-fn state_from_wire(wire: i32) -> Result<JobState, WireError> {
+pub(super) fn state_from_wire(wire: i32) -> Result<JobState, WireError> {
     Ok(match v1::JobState::try_from(wire) {
         Ok(v1::JobState::Receiving) => JobState::Receiving,
         Ok(v1::JobState::Running) => JobState::Running,
@@ -87,18 +87,52 @@ pub fn job_to_wire(job: &JobView) -> v1::Job {
             done: job.tasks.done,
             retried: job.tasks.retried,
         }),
-        receipt: Some(v1::Receipt {
-            records: job.receipt.records,
-            counted: job.receipt.counted,
-            rejected: job.receipt.rejected,
-            blank_lines: job.receipt.blank_lines,
-            bytes: job.receipt.bytes,
-            crc32c: job.receipt.crc32c,
-        }),
+        receipt: Some(receipt_to_wire(&job.receipt)),
         result: job.result.as_ref().map(result_to_wire),
         rejects: job.rejects.iter().map(reject_to_wire).collect(),
         slaves: job.slaves.iter().map(share_to_wire).collect(),
+        expires_at: job.expires_at.clone().unwrap_or_default(),
+        keep_input: job.keep_input,
+        repairs: id_to_text(job.repairs),
+        repaired_by: id_to_text(job.repaired_by),
+        input_lost: job.input_lost,
     }
+}
+
+fn id_to_text(id: Option<JobId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+pub(super) fn receipt_to_wire(receipt: &Receipt) -> v1::Receipt {
+    v1::Receipt {
+        records: receipt.records,
+        counted: receipt.counted,
+        rejected: receipt.rejected,
+        repaired: receipt.repaired,
+        blank_lines: receipt.blank_lines,
+        bytes: receipt.bytes,
+        crc32c: receipt.crc32c,
+    }
+}
+
+pub(super) fn receipt_from_wire(wire: v1::Receipt) -> Receipt {
+    Receipt {
+        records: wire.records,
+        counted: wire.counted,
+        rejected: wire.rejected,
+        repaired: wire.repaired,
+        blank_lines: wire.blank_lines,
+        bytes: wire.bytes,
+        crc32c: wire.crc32c,
+    }
+}
+
+/// A job's id as clients write it, where there may be none.
+///
+/// # Errors
+/// [`WireError`] where it is neither empty nor a UUID.
+pub fn optional_job_id(text: &str) -> Result<Option<JobId>, WireError> {
+    (!text.is_empty()).then(|| job_id_from_text(text)).transpose()
 }
 
 fn result_to_wire(result: &ResultInfo) -> v1::ResultInfo {
@@ -160,17 +194,15 @@ pub fn job_from_wire(wire: v1::Job) -> Result<JobView, WireError> {
             done: tasks.done,
             retried: tasks.retried,
         },
-        receipt: Receipt {
-            records: receipt.records,
-            counted: receipt.counted,
-            rejected: receipt.rejected,
-            blank_lines: receipt.blank_lines,
-            bytes: receipt.bytes,
-            crc32c: receipt.crc32c,
-        },
+        receipt: receipt_from_wire(receipt),
         result: wire.result.map(result_from_wire),
         rejects: wire.rejects.into_iter().map(reject_from_wire).collect(),
         slaves: wire.slaves.into_iter().map(share_from_wire).collect(),
+        expires_at: some(wire.expires_at),
+        keep_input: wire.keep_input,
+        repairs: optional_job_id(&wire.repairs)?,
+        repaired_by: optional_job_id(&wire.repaired_by)?,
+        input_lost: wire.input_lost,
     })
 }
 
@@ -211,6 +243,7 @@ pub fn slave_to_wire(slave: &SlaveView) -> v1::Slave {
         completed: slave.completed,
         failed: slave.failed,
         draining: slave.draining,
+        quarantined: slave.quarantined,
         last_heard_ms: slave.last_heard_ms,
         bytes: slave.bytes,
         records: slave.records,
@@ -236,6 +269,7 @@ pub fn slave_from_wire(wire: v1::Slave) -> Result<SlaveView, WireError> {
         completed: wire.completed,
         failed: wire.failed,
         draining: wire.draining,
+        quarantined: wire.quarantined,
         last_heard_ms: wire.last_heard_ms,
         bytes: wire.bytes,
         records: wire.records,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod jobs;
+mod receipt;
 mod spec;
 
 use thiserror::Error;
@@ -11,9 +12,10 @@ use tally_common::spec::SpecError;
 
 pub use cluster::{Assignment, PartialHead, SlaveHello};
 pub use jobs::{
-    job_from_wire, job_id_from_text, job_to_wire, priority_from_wire, priority_to_wire,
+    job_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire, priority_to_wire,
 };
 pub use jobs::{slave_from_wire, slave_to_wire};
+pub use receipt::{full_receipt_from_wire, full_receipt_to_wire};
 pub use spec::{draft_from_wire, draft_to_wire};
 
 /// Wire data that does not make sense.

@@ -1,0 +1,105 @@
+//! What the coordinator answers to those who ask, and how it shows its jobs.
+
+use std::sync::Arc;
+
+use tally_common::api::{JobView, SlaveView};
+use tally_common::id::JobId;
+use tokio::sync::oneshot;
+
+use super::{Coordinator, Message};
+use crate::ledger::Event;
+
+impl Coordinator {
+    pub(super) fn answer(&mut self, question: Message) {
+        match question {
+            Message::Get { job, reply } => {
+                let _ = reply.send(self.shown(job));
+            }
+            Message::List { reply } => {
+                let ids: Vec<_> = self.ledger.jobs().map(|(id, _)| *id).collect();
+                let views = ids.into_iter().rev().filter_map(|id| self.shown(id)).collect();
+                let _ = reply.send(views);
+            }
+            Message::Watch { job, reply } => {
+                if !self.stuck {
+                    self.publish(job);
+                }
+                let _ = reply.send(self.jobs.get(&job).map(|job| job.view.subscribe()));
+            }
+            Message::Slaves { reply } => {
+                let _ = reply.send(self.slave_views());
+            }
+            Message::Find { key, reply } => {
+                let _ = reply.send(self.keys.get(&key).copied());
+            }
+            // All others are dealt with before they come here.
+            _ => {}
+        }
+    }
+
+    pub(super) fn cancel(&mut self, id: JobId, reply: oneshot::Sender<Option<Arc<JobView>>>) {
+        self.apply(Event::Cancel { job: id });
+        let view = self.view(id);
+        self.reply(reply, view);
+    }
+
+    /// The job as it is now, but nothing that is not durable.
+    fn shown(&self, id: JobId) -> Option<Arc<JobView>> {
+        if self.stuck {
+            return self.jobs.get(&id).map(|job| Arc::clone(&job.view.borrow()));
+        }
+        self.view(id)
+    }
+
+    /// The job as it is now.
+    pub(super) fn view(&self, id: JobId) -> Option<Arc<JobView>> {
+        let job = self.jobs.get(&id)?;
+        let summary = self.ledger.job(&id)?;
+        let running = self.sessions.values().map(|session| session.counted(id)).sum();
+        let waiting_for = if self.disk.is_low() {
+            Some("space on the master's disk")
+        } else if self.sessions.is_empty() {
+            Some("a slave to join")
+        } else if !self.ledger.sessions().any(|(_, session)| !session.quarantined) {
+            Some("a slave that is not quarantined")
+        } else {
+            None
+        };
+        let view = job.make_view(&summary, self.clock.now(), running, waiting_for);
+        Some(Arc::new(view))
+    }
+
+    /// Shows the job as it is now to those who watch it.
+    pub(super) fn publish(&mut self, id: JobId) {
+        if let Some(view) = self.view(id)
+            && let Some(job) = self.jobs.get_mut(&id)
+        {
+            job.dirty = false;
+            job.view.send_replace(view);
+        }
+    }
+
+    fn slave_views(&self) -> Vec<SlaveView> {
+        let now = self.clock.now();
+        let sessions = self.ledger.sessions().filter_map(|(id, summary)| {
+            let session = self.sessions.get(id)?;
+            Some(SlaveView {
+                id: session.hello.slave,
+                session: *id,
+                name: session.hello.name.clone(),
+                version: session.hello.version.clone(),
+                workers: session.hello.workers,
+                running: summary.running,
+                prefetched: summary.prefetched,
+                completed: summary.completed,
+                failed: summary.failed,
+                draining: summary.draining,
+                quarantined: summary.quarantined,
+                last_heard_ms: now.saturating_sub(summary.last_beat).as_millis() as u64,
+                bytes: session.bytes,
+                records: session.records,
+            })
+        });
+        sessions.collect()
+    }
+}

@@ -1,0 +1,265 @@
+//! How jobs come in: opened once for each key, uploaded in one go or in several.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::info;
+
+use tally_common::dialect::Header;
+use tally_common::id::JobId;
+
+use super::message::Opening;
+use super::{Coordinator, Job, Known, Message, NewJob, OpenError, Opened};
+use crate::intake::Taken;
+use crate::ledger::Event;
+use crate::spool::{Piece, ResumePoint};
+use crate::store::{Row, StoredKey};
+
+/// Pieces of an upload that may wait for the disk.
+const PIECES_AHEAD: usize = 8;
+
+type OpenReply = oneshot::Sender<Result<Opening, OpenError>>;
+
+impl Coordinator {
+    pub(super) async fn open(&mut self, new: NewJob, key: Option<String>, reply: OpenReply) {
+        match self.try_open(new, key).await {
+            Ok(opening) => self.reply(reply, Ok(opening)),
+            // A refusal changes nothing, and need not wait.
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+
+    async fn try_open(
+        &mut self,
+        mut new: NewJob,
+        key: Option<String>,
+    ) -> Result<Opening, OpenError> {
+        if let Some(key) = &key
+            && let Some(known) = self.known(key, &new).await?
+        {
+            return Ok(Opening::Known(known));
+        }
+        if self.jobs.len() >= self.config.max_jobs {
+            return Err(OpenError::QueueFull(self.config.max_jobs));
+        }
+        self.check_room(new.expected)?;
+        if let Some(repaired) = new.repairs.filter(|id| self.is_being_repaired(*id)) {
+            let why = format!("a repair of job {repaired} is under way; wait until it has ended");
+            return Err(OpenError::Repair(why));
+        }
+        let base = self.base(&new).await?;
+        new.first_task = base.as_ref().map_or(0, super::repair::Base::tasks);
+        let id = self.clock.job_id();
+        let folder = self.job_folder(id);
+        for part in ["runs", "spool"] {
+            std::fs::create_dir_all(folder.join(part))?;
+        }
+        let (priority, max_rejects) = (new.priority, new.spec.max_rejects());
+        let times = (self.clock.now(), self.clock.unix_ms());
+        let mut job = Job::new(id, new, folder, times, key.clone());
+        job.base = base;
+        info!(job = %id, name = %job.new.name, "job opened");
+        self.keys.extend(key.map(|key| (key, id)));
+        self.jobs.insert(id, job);
+        self.apply(Event::JobOpened { job: id, priority, max_rejects });
+        self.hand_out(id, None).map(|opened| Opening::Opened(Box::new(opened)))
+    }
+
+    /// The job that was submitted under a key before. One whose upload broke off does not count: the
+    /// key is its retry's.
+    async fn known(&mut self, key: &str, new: &NewJob) -> Result<Option<Known>, OpenError> {
+        if let Some(id) = self.keys.get(key)
+            && let Some(job) = self.jobs.get(id)
+        {
+            if job.new.fingerprint() != new.fingerprint() {
+                return Err(OpenError::KeyReused);
+            }
+            let received = job.complete.then_some(job.received);
+            return Ok(Some(Known { job: job.id, received }));
+        }
+        let Some(store) = self.store.clone() else { return Ok(None) };
+        let Some(StoredKey { job, fingerprint, .. }) = store.key(key).await? else {
+            return Ok(None);
+        };
+        let Some(view) = store.view(job).await? else { return Err(OpenError::KeyExpired) };
+        if fingerprint != new.fingerprint() {
+            return Err(OpenError::KeyReused);
+        }
+        let received = store.received(job).await?;
+        if received.is_none() && view.input_lost {
+            return Ok(None);
+        }
+        Ok(Some(Known { job, received }))
+    }
+
+    /// Whether an input of that size fits the disk beside those that are still to come.
+    fn check_room(&self, expected: Option<u64>) -> Result<(), OpenError> {
+        let promised: u64 = self.jobs.values().map(Job::still_to_come).sum();
+        // Runs and result need some, too; how much depends on what the input holds.
+        let needed = expected.map_or(1, |bytes| bytes + bytes / 4).saturating_add(promised);
+        let room = self.disk.room();
+        if needed > room { Err(OpenError::NoRoom { needed, room }) } else { Ok(()) }
+    }
+
+    /// Gives the job to whoever uploads its input.
+    fn hand_out(
+        &mut self,
+        id: JobId,
+        resume: Option<ResumePoint>,
+    ) -> Result<Opened, OpenError> {
+        let workers = self.sessions.values().map(|session| session.hello.workers).sum();
+        let job = self.jobs.get_mut(&id).ok_or(OpenError::NoUpload(id))?;
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        job.pieces = Some(sender.downgrade());
+        Ok(Opened {
+            job: id,
+            new: job.new.clone(),
+            folder: job.folder.clone(),
+            meter: Arc::clone(&job.meter),
+            workers,
+            pieces: (sender, receiver),
+            resume,
+        })
+    }
+
+    /// A job whose upload may be taken up.
+    fn resumable(&mut self, id: JobId) -> Result<&mut Job, OpenError> {
+        let job = self.live(id).filter(|job| job.new.resumable && !job.complete);
+        job.ok_or(OpenError::NoUpload(id))
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        id: JobId,
+        offset: u64,
+        reply: oneshot::Sender<Result<Opened, OpenError>>,
+    ) {
+        let opened = self.resumable(id).and_then(|job| {
+            if job.pieces.is_some() {
+                job.detach();
+                return Err(OpenError::Attached(id));
+            }
+            let at = job.received.bytes;
+            if offset != at {
+                return Err(OpenError::Offset { at, asked: offset });
+            }
+            Ok(job.resume_point())
+        });
+        let opened = opened.and_then(|resume| self.hand_out(id, Some(resume)));
+        // One that nobody takes is free again.
+        if let Err(Ok(_)) = reply.send(opened)
+            && let Some(job) = self.jobs.get_mut(&id)
+        {
+            job.pieces = None;
+        }
+    }
+
+    pub(super) fn upload_offset(
+        &mut self,
+        id: JobId,
+        reply: oneshot::Sender<Result<Option<u64>, OpenError>>,
+    ) {
+        let offset = self.resumable(id).map(|job| {
+            job.detach();
+            job.pieces.is_none().then_some(job.received.bytes)
+        });
+        self.reply(reply, offset);
+    }
+
+    /// What whoever takes an input in has to say.
+    pub(super) fn input(&mut self, message: Message) {
+        match message {
+            Message::Input { job: id, info } => {
+                let Some(job) = self.live(id) else { return };
+                let number = job.inputs.len() as u32;
+                job.inputs.push(Arc::new(info.clone()));
+                self.rows.push(Row::Input { job: id, number, info });
+            }
+            Message::Cut { job: id, cuts } => {
+                for cut in cuts {
+                    // Tasks of a job that has ended meanwhile are of no interest.
+                    let Some(job) = self.live(id) else { return };
+                    let number = job.add_task(cut);
+                    self.apply(Event::TaskCut { job: id, number, bytes: cut.len });
+                }
+            }
+            Message::Spooled { job: id, received } => {
+                if let Some(job) = self.live(id) {
+                    job.received = received;
+                    self.rows.push(Row::Received { job: id, received });
+                }
+            }
+            Message::Detached { job: id, received, reply } => {
+                let now = self.clock.unix_ms();
+                if let Some(job) = self.live(id) {
+                    job.pieces = None;
+                    job.touched_ms = now;
+                    job.received = received;
+                    self.rows.push(Row::Received { job: id, received });
+                }
+                self.reply(reply, ());
+            }
+            Message::InputDone { job: id, taken, received, reply } => {
+                if let Some(job) = self.live(id) {
+                    (job.taken, job.received, job.complete) = (taken, received, true);
+                    job.pieces = None;
+                    self.apply(Event::InputComplete { job: id });
+                }
+                self.reply(reply, ());
+            }
+            Message::InputFailed { job, error, lost, reply } => {
+                if let Some(job) = self.live(job) {
+                    job.input_lost = lost;
+                }
+                self.apply(Event::InputFailed { job, error });
+                self.reply(reply, ());
+            }
+            // Nothing else is passed on to here.
+            _ => {}
+        }
+    }
+}
+
+impl Job {
+    /// Bytes of input that have been announced and are not there.
+    fn still_to_come(&self) -> u64 {
+        if self.complete || self.ended.is_some() {
+            return 0;
+        }
+        let here = self.meter.received.load(Ordering::Relaxed).max(self.received.bytes);
+        self.new.expected.unwrap_or(0).saturating_sub(here)
+    }
+
+    /// Asks whoever uploads to leave it to somebody else. One who is busy will be asked again.
+    pub(super) fn detach(&self) {
+        if let Some(pieces) = self.pieces.as_ref().and_then(mpsc::WeakSender::upgrade) {
+            let _ = pieces.try_send(Piece::Detach);
+        }
+    }
+
+    /// What there is of its upload.
+    fn resume_point(&self) -> ResumePoint {
+        let cut = self.inputs.first().map(|info| {
+            let header = Header {
+                layout: info.layout.clone(),
+                body: info.header.bytes,
+                names: info.columns.clone(),
+                lines: info.header_lines,
+            };
+            (header, self.cut_so_far(info.header))
+        });
+        ResumePoint { received: self.received, cut }
+    }
+
+    /// What the input came to up to the end of the last task.
+    pub(super) fn cut_so_far(&self, header: Taken) -> Taken {
+        let mut until = header;
+        for task in &self.tasks {
+            until.append(&Taken { bytes: task.cut.len, crc32c: task.cut.crc32c });
+        }
+        until
+    }
+}

@@ -1,0 +1,250 @@
+//! Resumable uploads: the tus protocol, version 1.0, with the extensions creation,
+//! creation-with-upload, termination, checksum and expiration. An upload's id is that of its job,
+//! which is counted while it arrives. Source: tus.io/protocols/resumable-upload.
+
+use std::io::Write;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use sha2::{Digest, Sha256};
+
+use tally_common::id::JobId;
+use tally_common::limits::FRAME_BYTES;
+
+use super::jobs::job_id;
+use super::problem::Problem;
+use super::spec::Params;
+use super::upload::{Gather, key, new_job};
+use super::{Answer, App};
+use crate::jobs::{Jobs, NewJob, Upload};
+
+const VERSION: &str = "1.0.0";
+const EXTENSIONS: &str = "creation,creation-with-upload,termination,checksum,expiration";
+const ALGORITHMS: &str = "sha256,crc32c";
+
+/// Largest piece with a checksum, in bytes: it is held back until all of it has come and fits.
+const MAX_CHECKED_BYTES: usize = 64 << 20;
+
+/// tus's own status for a piece that does not fit its checksum.
+const CHECKSUM_MISMATCH: u16 = 460;
+
+type Id = Result<Path<String>, PathRejection>;
+
+/// `OPTIONS`: what there is.
+pub(super) async fn options() -> Answer {
+    let mut response = reply(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    set(headers, "tus-version", VERSION);
+    set(headers, "tus-extension", EXTENSIONS);
+    set(headers, "tus-checksum-algorithm", ALGORITHMS);
+    Ok(response)
+}
+
+/// `POST /api/v1/uploads`: opens a job, perhaps with the first bytes of its input.
+pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
+    check_version(request.headers())?;
+    let length = number(request.headers(), "upload-length")?;
+    let Some(length) = length else {
+        return Err(Problem::bad_request("Upload-Length is missing: it has to be known at once"));
+    };
+    let params = Params::parse(request.uri().query())?;
+    let name = file_name(request.headers())?;
+    let new = new_job(&params, None, name, Some(length))?;
+    let new = NewJob { resumable: true, ..new };
+    let upload = jobs.upload(new, key(request.headers())?).await?;
+    let job = upload.job();
+    let offset = take(&jobs, upload, 0, length, request).await?;
+    let mut response = reply(StatusCode::CREATED);
+    let location = format!("/api/v1/uploads/{job}");
+    set(response.headers_mut(), "location", &location);
+    set(response.headers_mut(), "upload-offset", &offset.to_string());
+    Ok(response)
+}
+
+/// `HEAD /api/v1/uploads/{id}`: how far it is.
+pub(super) async fn offset(State(jobs): App, id: Id, headers: HeaderMap) -> Answer {
+    check_version(&headers)?;
+    let (at, length) = whereabouts(&jobs, job_id(id)?).await?;
+    let mut response = reply(StatusCode::OK);
+    set(response.headers_mut(), "upload-offset", &at.to_string());
+    set(response.headers_mut(), "upload-length", &length.to_string());
+    set(response.headers_mut(), "cache-control", "no-store");
+    Ok(response)
+}
+
+/// `PATCH /api/v1/uploads/{id}`: its next bytes.
+pub(super) async fn go_on(State(jobs): App, id: Id, request: Request) -> Answer {
+    let headers = request.headers();
+    check_version(headers)?;
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind != Some(b"application/offset+octet-stream") {
+        let detail = "the Content-Type of a PATCH is application/offset+octet-stream";
+        return Err(Problem::tus(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let offset = number(headers, "upload-offset")?;
+    let offset = offset.ok_or_else(|| Problem::bad_request("Upload-Offset is missing"))?;
+    let job = job_id(id)?;
+    let length = jobs.get(job).await?.progress.bytes_expected.unwrap_or(0);
+    let upload = jobs.resume(job, offset).await?;
+    let at = take(&jobs, upload, offset, length, request).await?;
+    let mut response = reply(StatusCode::NO_CONTENT);
+    set(response.headers_mut(), "upload-offset", &at.to_string());
+    Ok(response)
+}
+
+/// `DELETE /api/v1/uploads/{id}`: it is not wanted any more.
+pub(super) async fn end(State(jobs): App, id: Id, headers: HeaderMap) -> Answer {
+    check_version(&headers)?;
+    let job = job_id(id)?;
+    // One that is complete is a job, and is deleted as one.
+    jobs.upload_offset(job).await?;
+    jobs.delete(job).await?;
+    Ok(reply(StatusCode::NO_CONTENT))
+}
+
+/// Bytes that are there of an upload, and its length.
+async fn whereabouts(jobs: &Jobs, job: JobId) -> Result<(u64, u64), Problem> {
+    let view = jobs.get(job).await?;
+    let length = view.progress.bytes_expected.unwrap_or(0);
+    match jobs.upload_offset(job).await {
+        Ok(at) => Ok((at, length)),
+        // It is complete, and being counted or done.
+        Err(_) if view.tasks.cut > 0 && !view.input_lost => Ok((length, length)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes the bytes of a request in; ends the upload when it has all of them. Gives how far it is.
+async fn take(
+    jobs: &Jobs,
+    mut upload: Upload,
+    offset: u64,
+    length: u64,
+    request: Request,
+) -> Result<u64, Problem> {
+    let job = upload.job();
+    let checksum = request.headers().get("upload-checksum").cloned();
+    let mut body = Body::into_data_stream(request.into_body());
+    let (mut gather, mut at) = (Gather::default(), offset);
+    let mut broken = None;
+    if let Some(checksum) = checksum {
+        for piece in checked(&checksum, &mut body).await?.chunks(FRAME_BYTES) {
+            at += piece.len() as u64;
+            gather.push(&mut upload, Bytes::copy_from_slice(piece)).await;
+        }
+    } else {
+        while let Some(data) = body.next().await {
+            match data {
+                Ok(data) => {
+                    at += data.len() as u64;
+                    if !gather.push(&mut upload, data).await {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    broken = Some(error);
+                    break;
+                }
+            }
+        }
+    }
+    gather.flush_rest(&mut upload).await;
+    if at == length && broken.is_none() {
+        upload.finish().await?;
+        return Ok(length);
+    }
+    let durable = upload.pause().await?;
+    match broken {
+        Some(error) => {
+            let detail = format!("{error}; the upload of job {job} can go on at byte {durable}");
+            Err(Problem::upload_broke_off(detail))
+        }
+        None => {
+            // Whether there is a job to go on with is better known now than when it is tried.
+            jobs.get(job).await?;
+            Ok(durable)
+        }
+    }
+}
+
+/// The bytes of a request that has a checksum, once they fit it.
+async fn checked(checksum: &HeaderValue, body: &mut BodyDataStream) -> Result<Vec<u8>, Problem> {
+    let text = checksum.to_str().unwrap_or_default();
+    let (algorithm, expected) = text.split_once(' ').unwrap_or((text, ""));
+    let expected = BASE64.decode(expected);
+    let expected = expected.map_err(|error| Problem::bad_request(format!("Upload-Checksum: {error}")))?;
+    let mut data = Vec::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| Problem::upload_broke_off(error.to_string()))?;
+        if data.len() + piece.len() > MAX_CHECKED_BYTES {
+            let detail = format!("a piece with a checksum has at most {MAX_CHECKED_BYTES} bytes");
+            return Err(Problem::tus(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        // Writing to a Vec never fails.
+        let _ = data.write_all(&piece);
+    }
+    let found = match algorithm {
+        "sha256" => Sha256::digest(&data).to_vec(),
+        "crc32c" => crc32c::crc32c(&data).to_be_bytes().to_vec(),
+        _ => {
+            let detail = format!("the checksum {algorithm:?} is not known: {ALGORITHMS} are");
+            return Err(Problem::bad_request(detail));
+        }
+    };
+    if found == expected {
+        return Ok(data);
+    }
+    let mismatch = StatusCode::from_u16(CHECKSUM_MISMATCH).unwrap_or(StatusCode::BAD_REQUEST);
+    Err(Problem::tus(mismatch, "the bytes do not fit their checksum; none of them was kept"))
+}
+
+fn reply(status: StatusCode) -> Response {
+    let mut response = status.into_response();
+    set(response.headers_mut(), "tus-resumable", VERSION);
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    // All that is set here is made of digits, ids and words of this file.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get("tus-resumable").map(HeaderValue::as_bytes) {
+        Some(b"1.0.0") => Ok(()),
+        _ => {
+            let detail = "the header Tus-Resumable: 1.0.0 is needed";
+            Err(Problem::tus(StatusCode::PRECONDITION_FAILED, detail))
+        }
+    }
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|value| value.parse().ok());
+    number.map(Some).ok_or_else(|| Problem::bad_request(format!("{name} is not a number")))
+}
+
+/// The file's name in `Upload-Metadata`: pairs of a key and a value in base64.
+fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(metadata) = headers.get("upload-metadata") else { return Ok(None) };
+    let metadata = metadata.to_str().unwrap_or_default();
+    for pair in metadata.split(',') {
+        let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
+        if key == "filename" || key == "name" {
+            let name = BASE64.decode(value).ok().and_then(|name| String::from_utf8(name).ok());
+            let bad = || Problem::bad_request("Upload-Metadata: the file name is not base64 of UTF-8");
+            return name.map(Some).ok_or_else(bad);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,240 @@
+//! The application's verbs for clients, whatever they come by: gRPC, HTTP, or a call within this
+//! process.
+
+mod download;
+mod error;
+mod upload;
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+
+use tally_common::api::{JobState, JobView, SlaveView};
+use tally_common::id::JobId;
+use tally_common::spec::Spec;
+
+use crate::config::Config;
+use crate::coordinator::{Message, Opened, Opening, Stopped};
+use crate::disk::Disk;
+use crate::intake::{Taken, TaskSize};
+use crate::readers::Readers;
+use crate::spool::{InputError, Reception};
+use crate::store::Store;
+
+pub use crate::coordinator::NewJob;
+pub use download::Download;
+pub use error::JobsError;
+pub use upload::Upload;
+
+/// Most jobs that a list has.
+const MAX_LISTED: u32 = 1000;
+
+/// The verbs. Cheap to clone.
+#[derive(Clone)]
+pub struct Jobs {
+    coordinator: mpsc::Sender<Message>,
+    config: Arc<Config>,
+    disk: Arc<Disk>,
+    readers: Readers,
+    store: Option<Store>,
+    uploads: Arc<Semaphore>,
+}
+
+/// Where the input of a job comes from, if not from an upload.
+pub enum Source {
+    /// A file that is counted where it lies.
+    File(PathBuf),
+    /// A stream, such as a pipe; goes through the spool.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Jobs {
+    pub(crate) fn new(
+        coordinator: mpsc::Sender<Message>,
+        config: &Config,
+        disk: Arc<Disk>,
+        readers: Readers,
+        store: Option<Store>,
+    ) -> Self {
+        let uploads = Arc::new(Semaphore::new(config.max_uploads));
+        Self { coordinator, config: Arc::new(config.clone()), disk, readers, store, uploads }
+    }
+
+    /// Opens a job on inputs that this process can read, and takes them in. Returns once all of them
+    /// have been read, while the job is being counted; `opened` is told its id at once.
+    ///
+    /// # Errors
+    /// [`JobsError::Input`] and [`JobsError::Io`].
+    pub async fn submit(
+        &self,
+        new: NewJob,
+        sources: Vec<(String, Source)>,
+        opened: oneshot::Sender<JobId>,
+    ) -> Result<JobId, JobsError> {
+        let info = match self.ask(|reply| Message::Open { job: new, key: None, reply }).await?? {
+            Opening::Opened(info) => *info,
+            Opening::Known(known) => return Err(JobsError::InProgress(known.job)),
+        };
+        let job = info.job;
+        // Whoever asked may no longer want to know.
+        let _ = opened.send(job);
+        let jobs = self.clone();
+        let done = spawn_blocking(move || {
+            let mut taken = Taken::default();
+            for (i, (name, source)) in sources.into_iter().enumerate() {
+                let spool = info.folder.join("spool").join(format!("{i}.csv"));
+                let reception = jobs.reception(&info, name, info.new.spec.clone());
+                let one = match source {
+                    Source::File(path) => reception.file(&path, &spool),
+                    Source::Stream(from) => reception.stream(&spool, from),
+                };
+                match one {
+                    Ok(one) => taken.append(&one),
+                    Err(error) => return jobs.input_failed(job, error),
+                }
+            }
+            // Nobody submits the same again: what was sent is of no interest.
+            jobs.input_done(job, taken, Taken::default())
+        });
+        done.await.map_err(|error| io::Error::other(error.to_string()))?
+    }
+
+    fn reception(&self, opened: &Opened, name: String, spec: Spec) -> Reception {
+        Reception {
+            job: opened.job,
+            name,
+            spec,
+            size: TaskSize::new(opened.new.expected, opened.workers),
+            meter: Arc::clone(&opened.meter),
+            coordinator: self.coordinator.clone(),
+            disk: Arc::clone(&self.disk),
+            durable: self.config.durable,
+        }
+    }
+
+    /// Tells the coordinator that an input is all there, and waits until it knows.
+    fn input_done(&self, job: JobId, taken: Taken, received: Taken) -> Result<JobId, JobsError> {
+        self.tell(|reply| Message::InputDone { job, taken, received, reply })?;
+        Ok(job)
+    }
+
+    fn input_failed(&self, job: JobId, error: InputError) -> Result<JobId, JobsError> {
+        let lost = matches!(error, InputError::BrokeOff(_) | InputError::Stopped);
+        let message = error.to_string();
+        self.tell(|reply| Message::InputFailed { job, error: message, lost, reply })?;
+        Err(JobsError::Input { job, error })
+    }
+
+    /// Tells the coordinator something from a thread, and waits until it has dealt with it.
+    fn tell(&self, say: impl FnOnce(oneshot::Sender<()>) -> Message) -> Result<(), JobsError> {
+        let (reply, answer) = oneshot::channel();
+        self.coordinator.blocking_send(say(reply)).map_err(|_| Stopped)?;
+        Ok(answer.blocking_recv().map_err(|_| Stopped)?)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`].
+    pub async fn get(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
+        if let Some(view) = self.ask(|reply| Message::Get { job, reply }).await? {
+            return Ok(view);
+        }
+        self.stored(job).await
+    }
+
+    /// A job that has ended.
+    async fn stored(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
+        let Some(store) = &self.store else { return Err(JobsError::NotFound(job)) };
+        store.view(job).await?.map(Arc::new).ok_or(JobsError::NotFound(job))
+    }
+
+    /// All jobs that have not ended, and the newest of those that have; newest first.
+    ///
+    /// # Errors
+    /// [`JobsError::Stopped`].
+    pub async fn list(&self) -> Result<Vec<Arc<JobView>>, JobsError> {
+        let mut jobs = self.ask(|reply| Message::List { reply }).await?;
+        if let Some(store) = &self.store {
+            let ended = store.views(MAX_LISTED).await?;
+            // One that has ended in between is there twice.
+            jobs.retain(|job| ended.iter().all(|ended| ended.id != job.id));
+            jobs.extend(ended.into_iter().map(Arc::new));
+            jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.id));
+        }
+        Ok(jobs)
+    }
+
+    /// One job, and each change to it, at most ten a second. Ends with the job.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`].
+    pub async fn watch(&self, job: JobId) -> Result<watch::Receiver<Arc<JobView>>, JobsError> {
+        if let Some(view) = self.ask(|reply| Message::Watch { job, reply }).await? {
+            return Ok(view);
+        }
+        let (_, view) = watch::channel(self.stored(job).await?);
+        Ok(view)
+    }
+
+    /// Waits until a job has ended.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`], also where the job is deleted meanwhile.
+    pub async fn wait(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
+        let mut views = self.watch(job).await?;
+        let ended = views.wait_for(|view| view.state.ended()).await;
+        ended.map(|view| Arc::clone(&view)).map_err(|_| JobsError::NotFound(job))
+    }
+
+    /// Cancels a job that has not ended; no effect on one that has.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`].
+    pub async fn cancel(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
+        match self.ask(|reply| Message::Cancel { job, reply }).await? {
+            Some(view) => Ok(view),
+            None => self.stored(job).await,
+        }
+    }
+
+    /// Removes a job and all its bytes, whatever its state.
+    ///
+    /// # Errors
+    /// [`JobsError::NotFound`]; [`JobsError::State`] for a repair, whose result is another job's.
+    pub async fn delete(&self, job: JobId) -> Result<(), JobsError> {
+        let view = self.get(job).await?;
+        if let (Some(repaired), JobState::Succeeded) = (view.repairs, view.state)
+            && self.get(repaired).await.is_ok()
+        {
+            let needs = "a repair is deleted with the job that it repaired";
+            return Err(JobsError::State { job, state: view.state, needs });
+        }
+        let known = self.ask(|reply| Message::Delete { job, reply }).await?;
+        if known { Ok(()) } else { Err(JobsError::NotFound(job)) }
+    }
+
+    /// The slaves that are joined, in the order in which they joined.
+    ///
+    /// # Errors
+    /// [`JobsError::Stopped`].
+    pub async fn slaves(&self) -> Result<Vec<SlaveView>, JobsError> {
+        self.ask(|reply| Message::Slaves { reply }).await
+    }
+
+    fn folder(&self, job: JobId) -> PathBuf {
+        self.config.job_folder(job)
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, JobsError> {
+        let (reply, answer) = oneshot::channel();
+        self.coordinator.send(question(reply)).await.map_err(|_| Stopped)?;
+        Ok(answer.await.map_err(|_| Stopped)?)
+    }
+}
