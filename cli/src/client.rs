@@ -12,9 +12,9 @@ use tally_common::limits::MAX_MESSAGE_BYTES;
 use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
-    CancelRequest, DataFrame, DeleteRequest, FindUploadReply, FindUploadRequest,
-    GetReceiptRequest, GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest,
-    SlavesRequest, SubmitFrame, WatchRequest,
+    CancelRequest, DataFrame, DeleteRequest, FindUploadReply, FindUploadRequest, GetReceiptRequest,
+    GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest, SlavesRequest,
+    SubmitFrame, WatchRequest,
 };
 use tokio_stream::Stream;
 

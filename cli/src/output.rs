@@ -117,10 +117,7 @@ pub(crate) fn job(job: &JobView) -> String {
     if receipt.repaired > 0 {
         lines.push(("repaired", format!("{} of the rejected", receipt.repaired)));
     }
-    lines.push((
-        "input",
-        format!("{} bytes, CRC-32C {:08x}", receipt.bytes, receipt.crc32c),
-    ));
+    lines.push(("input", format!("{} bytes, CRC-32C {:08x}", receipt.bytes, receipt.crc32c)));
     if let Some(result) = &job.result {
         lines.push(("result", format!("{} rows, {}", result.rows, bytes(result.bytes))));
         lines.push(("sha256", result.sha256.clone()));
@@ -165,12 +162,7 @@ pub(crate) fn receipt(receipt: &FullReceipt) -> String {
     let total = &receipt.total;
     format!(
         "{table}\n{} records = {} counted + {} rejected ({} of these repaired); {} bytes, CRC-32C {:08x}",
-        total.records,
-        total.counted,
-        total.rejected,
-        total.repaired,
-        total.bytes,
-        total.crc32c
+        total.records, total.counted, total.rejected, total.repaired, total.bytes, total.crc32c
     )
 }
 

@@ -117,8 +117,8 @@ pub(crate) fn run(job: &FinishJob) -> Result<Finished, FinishError> {
 
 fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
     let own = (job.id, job.folder.as_path(), job.tasks.len() as TaskNumber);
-    let runs = open_runs(&job.spec, own)
-        .map_err(|(number, error)| FinishError::Run { number, error })?;
+    let runs =
+        open_runs(&job.spec, own).map_err(|(number, error)| FinishError::Run { number, error })?;
     let rejects = write_rejects(job, &runs)?;
     if job.merge == Merge::RejectsOnly {
         return Ok(Finished { result: None, rejects });
@@ -142,7 +142,11 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
     let result = merge_to_csv(&job.spec, &inputs, &mut out, &options)
         .map_err(|error| FinishError::of_merge(error, base))?;
     fault::point("a result is written");
-    if job.durable { out.finish_durably()? } else { out.finish()? }
+    if job.durable {
+        out.finish_durably()?
+    } else {
+        out.finish()?
+    }
     appear(&path, job.durable)?;
     fault::point("a result is in its place");
     Ok(Finished { result: Some(result), rejects })

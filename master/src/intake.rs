@@ -123,13 +123,7 @@ impl Intake {
     /// bytes before that came to.
     pub(crate) fn resume(spec: &Spec, size: TaskSize, header: Header, until: Taken) -> Self {
         let body = Body::new(header, until);
-        Self {
-            spec: spec.clone(),
-            size,
-            head: Vec::new(),
-            body: Some(body),
-            received: until.bytes,
-        }
+        Self { spec: spec.clone(), size, head: Vec::new(), body: Some(body), received: until.bytes }
     }
 
     /// The header, once it is complete, and what its bytes came to.

@@ -75,12 +75,8 @@ impl Master {
             true => Some(Store::open(&config.data_dir).await?),
             false => None,
         };
-        let coordinator = coordinator::start(
-            config.clone(),
-            Arc::clone(&disk),
-            readers.clone(),
-            store.clone(),
-        );
+        let coordinator =
+            coordinator::start(config.clone(), Arc::clone(&disk), readers.clone(), store.clone());
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
         let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store);

@@ -66,7 +66,9 @@ pub(super) async fn follow(
     let mut patience = Patience::new(retry_for);
     loop {
         match client.watch(id, |job| progress.show(job)).await {
-            Err(error) if is_unreachable(&error) && patience.wait(id.uuid().as_u64_pair().1).await => {
+            Err(error)
+                if is_unreachable(&error) && patience.wait(id.uuid().as_u64_pair().1).await =>
+            {
                 if let Ok(again) = Client::connect(url).await {
                     *client = again;
                 }

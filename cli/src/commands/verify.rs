@@ -209,7 +209,10 @@ impl Recount {
         while left > 0 {
             let len = left.min(FRAME_BYTES as u64) as usize;
             if input.from.read_exact(&mut piece[..len]).is_err() {
-                bail!("the input ends within task {}: it is not the one that was counted", task.number);
+                bail!(
+                    "the input ends within task {}: it is not the one that was counted",
+                    task.number
+                );
             }
             counting.feed(&mut self.kernel, &piece[..len])?;
             left -= len as u64;
@@ -254,9 +257,8 @@ impl Recount {
         let number = task.number;
         let mut differ = |what: &str, found: u64, expected: u64| {
             if found != expected {
-                self.wrong.push(format!(
-                    "task {number}: {what} {found} here, {expected} in the receipt"
-                ));
+                self.wrong
+                    .push(format!("task {number}: {what} {found} here, {expected} in the receipt"));
             }
         };
         differ("bytes", bytes, task.bytes);

@@ -39,10 +39,8 @@ use crate::store::{Row, Store, StoreError};
 
 pub(crate) use job::Task;
 pub use message::NewJob;
+pub(crate) use message::{InputInfo, Known, Message, Meter, OpenError, Opened, Opening, Stopped};
 pub(crate) use repair::{BaseRuns, spec_of_repair};
-pub(crate) use message::{
-    InputInfo, Known, Message, Meter, OpenError, Opened, Opening, Stopped,
-};
 
 use job::Job;
 use session::Session;

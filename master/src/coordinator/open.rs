@@ -105,11 +105,7 @@ impl Coordinator {
     }
 
     /// Gives the job to whoever uploads its input.
-    fn hand_out(
-        &mut self,
-        id: JobId,
-        resume: Option<ResumePoint>,
-    ) -> Result<Opened, OpenError> {
+    fn hand_out(&mut self, id: JobId, resume: Option<ResumePoint>) -> Result<Opened, OpenError> {
         let workers = self.sessions.values().map(|session| session.hello.workers).sum();
         let job = self.jobs.get_mut(&id).ok_or(OpenError::NoUpload(id))?;
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);

@@ -107,13 +107,7 @@ impl Coordinator {
 
 /// Whether a run that was kept is still what it was, as far as can be told without reading all of
 /// it. Its blocks are checked when they are merged.
-fn run_holds(
-    folder: &Path,
-    spec: &Spec,
-    job: JobId,
-    number: TaskNumber,
-    kept: &KeptRow,
-) -> bool {
+fn run_holds(folder: &Path, spec: &Spec, job: JobId, number: TaskNumber, kept: &KeptRow) -> bool {
     let Ok(file) = FileAt::open(&run_path(folder, number)) else { return false };
     let meta = RunMeta::read(&file);
     file.size() == kept.run.0

@@ -179,7 +179,8 @@ async fn checked(checksum: &HeaderValue, body: &mut BodyDataStream) -> Result<Ve
     let text = checksum.to_str().unwrap_or_default();
     let (algorithm, expected) = text.split_once(' ').unwrap_or((text, ""));
     let expected = BASE64.decode(expected);
-    let expected = expected.map_err(|error| Problem::bad_request(format!("Upload-Checksum: {error}")))?;
+    let expected =
+        expected.map_err(|error| Problem::bad_request(format!("Upload-Checksum: {error}")))?;
     let mut data = Vec::new();
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|error| Problem::upload_broke_off(error.to_string()))?;
@@ -242,7 +243,8 @@ fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
         if key == "filename" || key == "name" {
             let name = BASE64.decode(value).ok().and_then(|name| String::from_utf8(name).ok());
-            let bad = || Problem::bad_request("Upload-Metadata: the file name is not base64 of UTF-8");
+            let bad =
+                || Problem::bad_request("Upload-Metadata: the file name is not base64 of UTF-8");
             return name.map(Some).ok_or_else(bad);
         }
     }

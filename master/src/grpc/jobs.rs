@@ -19,8 +19,9 @@ use tally_proto::convert::{
 use tally_proto::v1::jobs_server::Jobs as Service;
 use tally_proto::v1::{
     self, CancelRequest, DataFrame, DeleteReply, DeleteRequest, FindUploadReply, FindUploadRequest,
-    GetReceiptRequest, GetRequest, InputRequest, Job, ListReply, ListRequest, RejectsRequest, ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader,
-    SubmitReply, WatchRequest, submit_frame,
+    GetReceiptRequest, GetRequest, InputRequest, Job, ListReply, ListRequest, RejectsRequest,
+    ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader, SubmitReply,
+    WatchRequest, submit_frame,
 };
 
 use super::stream::{self, Replies};

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tally_common::api::{
-    FullReceipt, InputReceipt, JobState, JobView, TaskAnswer, TaskReceipt,
-};
+use tally_common::api::{FullReceipt, InputReceipt, JobState, JobView, TaskAnswer, TaskReceipt};
 use tally_common::id::JobId;
 
 use super::{Jobs, JobsError};
@@ -66,7 +64,10 @@ impl Jobs {
         let job = self.get(id).await?;
         let path = self.folder(id).join("spool").join("0.csv");
         if !job.keep_input || !path.exists() {
-            let (state, needs) = (job.state, "its input is not kept; it would have to be asked for when it is submitted");
+            let (state, needs) = (
+                job.state,
+                "its input is not kept; it would have to be asked for when it is submitted",
+            );
             return Err(JobsError::State { job: id, state, needs });
         }
         Ok(Download { path, job, lease })

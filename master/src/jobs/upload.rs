@@ -159,9 +159,15 @@ pub struct Upload {
 }
 
 enum Kind {
-    Receiving { pieces: mpsc::Sender<Piece>, taken: JoinHandle<Result<u64, JobsError>> },
+    Receiving {
+        pieces: mpsc::Sender<Piece>,
+        taken: JoinHandle<Result<u64, JobsError>>,
+    },
     /// Of a request whose upload came whole: the same bytes are expected.
-    Repeat { first: Taken, again: Taken },
+    Repeat {
+        first: Taken,
+        again: Taken,
+    },
     /// Of a request whose input was of no use.
     Failed(String),
     /// Of a request whose job was cancelled before all of it had come.

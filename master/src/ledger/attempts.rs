@@ -81,7 +81,13 @@ impl Ledger {
     }
 
     /// An attempt, whose slot is free already, has failed: the next one, or the end of the job.
-    pub(super) fn fail_attempt(&mut self, from: SessionId, slave: SlaveId, held: &Held, error: String) {
+    pub(super) fn fail_attempt(
+        &mut self,
+        from: SessionId,
+        slave: SlaveId,
+        held: &Held,
+        error: String,
+    ) {
         let Held { job: id, number, message_id, attempt, .. } = *held;
         let max_attempts = self.policy.max_attempts;
         if let Some(session) = self.sessions.get_mut(&from) {

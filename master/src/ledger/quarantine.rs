@@ -79,7 +79,8 @@ impl Ledger {
         }
         self.records.retain(|_, record| !over(record));
         for session in self.sessions.values_mut() {
-            session.quarantined = self.records.get(&session.slave).is_some_and(|r| r.until.is_some());
+            session.quarantined =
+                self.records.get(&session.slave).is_some_and(|r| r.until.is_some());
         }
     }
 

@@ -79,7 +79,11 @@ impl Session {
 
     /// Room for attempts, those fetched ahead included: one running and one waiting for each worker.
     pub(super) fn room(&self) -> u32 {
-        if self.takes_none() { 0 } else { (2 * self.workers).saturating_sub(self.held.len() as u32) }
+        if self.takes_none() {
+            0
+        } else {
+            (2 * self.workers).saturating_sub(self.held.len() as u32)
+        }
     }
 
     /// How much it holds for its size, in 1024ths of its workers: so that large slaves and small ones

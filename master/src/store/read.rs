@@ -207,7 +207,10 @@ fn input(row: &SqliteRow) -> Result<InputInfo, StoreError> {
         layout: from_json("a layout", get(row, "layout")?)?,
         columns: from_json("columns", get(row, "columns")?)?,
         header_lines: number(row, "header_lines")?,
-        header: Taken { bytes: number(row, "header_bytes")?, crc32c: narrow(row, "header_crc32c")? },
+        header: Taken {
+            bytes: number(row, "header_bytes")?,
+            crc32c: narrow(row, "header_crc32c")?,
+        },
     })
 }
 
@@ -233,9 +236,5 @@ fn task(row: &SqliteRow) -> Result<StoredTask, StoreError> {
             attempt: narrow(row, "attempt")?,
         })
     };
-    Ok(StoredTask {
-        input: narrow(row, "input")?,
-        cut,
-        kept: answered.then(kept).transpose()?,
-    })
+    Ok(StoredTask { input: narrow(row, "input")?, cut, kept: answered.then(kept).transpose()? })
 }

@@ -12,7 +12,8 @@ use tally_common::spec::SpecError;
 
 pub use cluster::{Assignment, PartialHead, SlaveHello};
 pub use jobs::{
-    job_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire, priority_to_wire,
+    job_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire,
+    priority_to_wire,
 };
 pub use jobs::{slave_from_wire, slave_to_wire};
 pub use receipt::{full_receipt_from_wire, full_receipt_to_wire};

@@ -28,10 +28,39 @@ pub(super) enum Mistake {
     /// A dead slave's tasks stay with it.
     ForgetsTheDead,
     ForgetsToEndMergedJobs,
+    /// Never makes tasks durable.
+    ForgetsTasks,
+    /// Never makes answers durable.
+    ForgetsWhatIsKept,
+    /// Never makes the end of an input durable.
+    ForgetsTheEndOfInputs,
+    /// Never makes it durable that a run was lost.
+    ForgetsLostRuns,
+    /// Never makes the end of a job durable.
+    ForgetsEnds,
+    /// Splits the transaction: the end is told before it is durable.
+    EndsJobsBeforeThatIsDurable,
+    /// After a restart.
+    CountsAgainWhatWasKept,
+    /// After a restart.
+    TakesOpenTasksForKept,
+    /// After a restart.
+    ForgetsOpenJobs,
+    /// After a restart, inputs that were complete are waited for.
+    ForgetsCompleteness,
+    QuarantinesNobody,
+    /// Takes any failure for a false partial.
+    QuarantinesTheInnocent,
+    /// A pause of the master kills all sessions.
+    HoldsPausesAgainstSlaves,
+    /// Ended jobs stay in memory.
+    NeverForgets,
+    /// After a restart, what answers came to is doubled.
+    RestoresTwiceAsMuch,
 }
 
 impl Mistake {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::KeepsDuplicates,
         Self::KeepsWrongPartials,
         Self::DropsLatePartials,
@@ -46,6 +75,21 @@ impl Mistake {
         Self::NeverLooksAtTheClock,
         Self::ForgetsTheDead,
         Self::ForgetsToEndMergedJobs,
+        Self::ForgetsTasks,
+        Self::ForgetsWhatIsKept,
+        Self::ForgetsTheEndOfInputs,
+        Self::ForgetsLostRuns,
+        Self::ForgetsEnds,
+        Self::EndsJobsBeforeThatIsDurable,
+        Self::CountsAgainWhatWasKept,
+        Self::TakesOpenTasksForKept,
+        Self::ForgetsOpenJobs,
+        Self::ForgetsCompleteness,
+        Self::QuarantinesNobody,
+        Self::QuarantinesTheInnocent,
+        Self::HoldsPausesAgainstSlaves,
+        Self::NeverForgets,
+        Self::RestoresTwiceAsMuch,
     ];
 
     /// Applies an event as a ledger with this mistake would.
@@ -55,14 +99,63 @@ impl Mistake {
             Event::Tick => self == Self::NeverLooksAtTheClock,
             Event::SlaveLeft { .. } => self == Self::ForgetsTheDead,
             Event::MergeDone { .. } => self == Self::ForgetsToEndMergedJobs,
+            Event::JobRestored { .. } => self == Self::ForgetsOpenJobs,
+            Event::Forget { .. } => self == Self::NeverForgets,
             _ => false,
         };
         if ignored {
             return Vec::new();
         }
-        let mut commands = ledger.apply(event.clone(), now);
+        let mut commands = ledger.apply(self.misread(event.clone()), now);
         self.spoil(ledger, event, &mut commands);
         commands
+    }
+
+    /// The event that the ledger takes it for.
+    fn misread(self, event: Event) -> Event {
+        match event {
+            Event::JobRestored { job, priority, max_rejects, mut tasks, mut complete } => {
+                for task in &mut tasks {
+                    match self {
+                        Self::CountsAgainWhatWasKept => task.kept = None,
+                        Self::TakesOpenTasksForKept => {
+                            task.kept.get_or_insert_default();
+                        }
+                        Self::RestoresTwiceAsMuch => {
+                            if let Some((totals, _)) = &mut task.kept {
+                                totals.records *= 2;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                complete &= self != Self::ForgetsCompleteness;
+                Event::JobRestored { job, priority, max_rejects, tasks, complete }
+            }
+            Event::PartialRefused { session, message_id, attempt, reason }
+                if self == Self::QuarantinesNobody =>
+            {
+                Event::TaskFailed { session, message_id, attempt, error: reason }
+            }
+            Event::TaskFailed { session, message_id, attempt, error }
+                if self == Self::QuarantinesTheInnocent =>
+            {
+                Event::PartialRefused { session, message_id, attempt, reason: error }
+            }
+            event => event,
+        }
+    }
+
+    /// Whether a ledger with this mistake forgets to make a fact durable.
+    fn forgets(self, fact: &Fact) -> bool {
+        match fact {
+            Fact::TaskCut { .. } => self == Self::ForgetsTasks,
+            Fact::PartialKept { .. } => self == Self::ForgetsWhatIsKept,
+            Fact::InputComplete { .. } => self == Self::ForgetsTheEndOfInputs,
+            Fact::RunLost { .. } => self == Self::ForgetsLostRuns,
+            Fact::Ended { .. } => self == Self::ForgetsEnds,
+            _ => false,
+        }
     }
 
     fn spoil(self, ledger: &Ledger, event: &Event, commands: &mut Vec<Command>) {
@@ -113,7 +206,30 @@ impl Mistake {
                     }
                 }
             }
-            Self::IgnoresDrains
+            Self::EndsJobsBeforeThatIsDurable => {
+                let ends = |c: &Command| matches!(c, Command::Persist(Fact::Ended { .. }));
+                if let Some(i) = commands.iter().position(ends) {
+                    commands.swap(i, i + 1);
+                }
+            }
+            Self::ForgetsTasks
+            | Self::ForgetsWhatIsKept
+            | Self::ForgetsTheEndOfInputs
+            | Self::ForgetsLostRuns
+            | Self::ForgetsEnds => {
+                commands.retain(|c| !matches!(c, Command::Persist(fact) if self.forgets(fact)));
+            }
+            // These misread, ignore, or have another policy.
+            Self::CountsAgainWhatWasKept
+            | Self::TakesOpenTasksForKept
+            | Self::ForgetsOpenJobs
+            | Self::ForgetsCompleteness
+            | Self::QuarantinesNobody
+            | Self::QuarantinesTheInnocent
+            | Self::HoldsPausesAgainstSlaves
+            | Self::NeverForgets
+            | Self::RestoresTwiceAsMuch
+            | Self::IgnoresDrains
             | Self::NeverLooksAtTheClock
             | Self::ForgetsTheDead
             | Self::ForgetsToEndMergedJobs => {}

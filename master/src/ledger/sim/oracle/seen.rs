@@ -12,6 +12,10 @@ pub(in crate::ledger::sim) struct Seen {
     pub(super) moved_or_retried: u64,
     pub(super) second_attempts: u64,
     pub(super) runs_lost_in_merges: u64,
+    pub(super) restarts: u64,
+    pub(super) crashes_behind_a_commit: u64,
+    pub(super) pauses: u64,
+    pub(super) quarantined: u64,
     pub(super) ends: BTreeMap<&'static str, u64>,
 }
 
@@ -24,6 +28,10 @@ impl Seen {
         self.moved_or_retried += other.moved_or_retried;
         self.second_attempts += other.second_attempts;
         self.runs_lost_in_merges += other.runs_lost_in_merges;
+        self.restarts += other.restarts;
+        self.crashes_behind_a_commit += other.crashes_behind_a_commit;
+        self.pauses += other.pauses;
+        self.quarantined += other.quarantined;
         for (how, times) in &other.ends {
             *self.ends.entry(how).or_default() += times;
         }
@@ -38,6 +46,10 @@ impl Seen {
             self.moved_or_retried,
             self.second_attempts,
             self.runs_lost_in_merges,
+            self.quarantined,
+            self.pauses,
+            self.crashes_behind_a_commit,
+            self.restarts,
         ];
         counts.iter().all(|count| *count > 0) && self.ends.len() == 6
     }

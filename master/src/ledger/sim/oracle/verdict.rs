@@ -27,7 +27,7 @@ impl Oracle {
                 }
             }
             Command::KeepRun { message_id, upload, .. } => self.kept(event, *message_id, *upload),
-            Command::DropUpload { upload, reply } => self.dropped(*upload, reply),
+            Command::DropUpload { upload, reply } => self.dropped(event, *upload, reply),
             Command::StartMerge { job, outcome } => self.merges(*job, *outcome),
             Command::EndSession { session, .. } => {
                 let ended = self.sessions.get(session).expect("a session to end");
@@ -60,6 +60,11 @@ impl Oracle {
         self.seen.moved_or_retried += u64::from(attempt > 1);
         let session = self.sessions.get_mut(&id).expect("a session to assign to");
         assert!(!session.draining, "a draining slave gets a task");
+        let record = self.records.get(&session.slave);
+        assert!(
+            record.is_none_or(|record| record.until.is_none()),
+            "a quarantined slave gets a task"
+        );
         assert!(session.held.len() < 2 * session.workers, "a full slave gets a task");
         assert!(session.held.iter().all(|(held, _)| *held != message_id), "the same task twice");
         session.held.push((message_id, attempt));
@@ -82,11 +87,17 @@ impl Oracle {
         );
         task.kept = Some(upload.totals);
         if let Event::PartialArrived { session, .. } = event {
-            self.seen.kept_from_the_dead += u64::from(!self.sessions.contains_key(session));
+            match self.sessions.get(session) {
+                Some(session) if !self.is_quarantined(session.slave) => {
+                    self.records.remove(&session.slave);
+                }
+                Some(_) => {}
+                None => self.seen.kept_from_the_dead += 1,
+            }
         }
     }
 
-    fn dropped(&mut self, upload: UploadId, reply: &Refusal) {
+    fn dropped(&mut self, event: &Event, upload: UploadId, reply: &Refusal) {
         let upload = self.uploads.remove(&upload).expect("a partial to drop");
         let task = self.tasks.get(&upload.message_id);
         let open = task.is_some_and(|task| {
@@ -101,6 +112,9 @@ impl Oracle {
             Refusal::Rejected(_) => {
                 assert!(!upload.right, "a right partial is rejected");
                 self.seen.rejected += 1;
+                if let Event::PartialArrived { session, .. } = event {
+                    self.note_false_partial(*session);
+                }
             }
         }
     }

@@ -45,6 +45,7 @@ impl World {
             [MaxRejects::Count(0), MaxRejects::Count(3), MaxRejects::PartsPerMillion(9000)];
         let max_rejects = self.random.pick(&maxima).unwrap_or_default();
         self.jobs.push(job);
+        // Where the master dies on that, it is as if nobody had asked.
         self.apply(Event::JobOpened { job, priority, max_rejects });
     }
 

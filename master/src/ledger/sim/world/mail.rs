@@ -9,12 +9,36 @@ use crate::ledger::{Event, UploadId};
 /// What is on its way to the ledger.
 #[derive(Clone)]
 pub(super) enum Mail {
-    Partial { session: SessionId, message_id: MessageId, attempt: Attempt, right: bool },
-    Failure { session: SessionId, message_id: MessageId, attempt: Attempt },
-    Death { session: SessionId },
-    Merged { job: JobId },
-    MergeFailed { job: JobId },
-    RunLost { job: JobId, number: TaskNumber },
+    Partial {
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+        right: bool,
+    },
+    /// A partial that is refused before the ledger hears of it.
+    Refused {
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+    },
+    Failure {
+        session: SessionId,
+        message_id: MessageId,
+        attempt: Attempt,
+    },
+    Death {
+        session: SessionId,
+    },
+    Merged {
+        job: JobId,
+    },
+    MergeFailed {
+        job: JobId,
+    },
+    RunLost {
+        job: JobId,
+        number: TaskNumber,
+    },
 }
 
 impl Mail {
@@ -52,6 +76,10 @@ impl World {
                     Event::PartialArrived { session, message_id, attempt, totals, groups, upload };
                 self.apply_as(event, right);
             }
+            Mail::Refused { session, message_id, attempt } => {
+                let reason = "invented".to_owned();
+                self.apply(Event::PartialRefused { session, message_id, attempt, reason });
+            }
             Mail::Failure { session, message_id, attempt } => {
                 let error = "invented".to_owned();
                 self.apply(Event::TaskFailed { session, message_id, attempt, error });
@@ -69,6 +97,14 @@ impl World {
         }
     }
 
+    /// Some slaves hand in nonsense, mostly.
+    fn lies(&mut self, session: SessionId) -> bool {
+        let slave =
+            self.sessions.iter().find(|(id, ..)| *id == session).map(|(_, slave, _)| *slave);
+        let liar = slave.is_some_and(|slave| slave.uuid().as_u128().is_multiple_of(11));
+        liar && !self.random.one_in(4)
+    }
+
     /// What a slave makes of a task.
     pub(super) fn count(&mut self, session: SessionId, message_id: MessageId, attempt: Attempt) {
         match self.tasks[&message_id].nature {
@@ -77,6 +113,9 @@ impl World {
                 return self.send(10, 500, Mail::Failure { session, message_id, attempt });
             }
             Nature::Deadly => return self.send(10, 500, Mail::Death { session }),
+        }
+        if !self.calm && self.lies(session) {
+            return self.send(10, 500, Mail::Refused { session, message_id, attempt });
         }
         let right = self.calm || !self.random.one_in(40);
         let partial = Mail::Partial { session, message_id, attempt, right };

@@ -3,6 +3,7 @@
 
 mod happen;
 mod mail;
+mod store;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use super::oracle::{Oracle, Seen};
 use super::random::Random;
 use crate::ledger::{Command, Event, Ledger, Policy};
 use mail::Mail;
+use store::Store;
 
 /// What a task does to slaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,6 +50,8 @@ pub(super) struct World {
     jobs: Vec<JobId>,
     tasks: BTreeMap<MessageId, Task>,
     next: u64,
+    /// What is durable.
+    store: Store,
     /// Nothing goes wrong any more but what the tasks do by their nature.
     calm: bool,
     /// All that the ledger has heard and said, where it is asked for: telling takes longer than
@@ -59,7 +63,7 @@ impl World {
     pub(super) fn new(seed: u64, mistake: Option<Mistake>, told: bool) -> Self {
         Self {
             random: Random(seed),
-            ledger: Ledger::new(Policy::default()),
+            ledger: Ledger::new(policy(mistake)),
             oracle: Oracle::default(),
             mistake,
             now: Duration::ZERO,
@@ -69,6 +73,7 @@ impl World {
             jobs: Vec::new(),
             tasks: BTreeMap::new(),
             next: 0,
+            store: Store::default(),
             calm: false,
             story: told.then(String::new),
         }
@@ -85,13 +90,23 @@ impl World {
     /// Anything happens.
     pub(super) fn storm(&mut self) {
         for _ in 0..20 + self.random.below(60) {
-            self.now += match self.random.below(25) {
+            match self.random.below(25) {
                 // The machine slept, or a debugger did.
-                0 => self.random.millis(3000, 100_000),
-                1..=4 => self.random.millis(300, 2500),
-                _ => self.random.millis(0, 300),
-            };
+                0 => self.now += self.random.millis(3000, 100_000),
+                1..=4 => self.wait(300, 6000),
+                5 if self.random.one_in(3) => self.restart(),
+                _ => self.now += self.random.millis(0, 300),
+            }
             self.happen();
+            self.time_passes();
+        }
+    }
+
+    /// Lets time go by while everything goes on.
+    fn wait(&mut self, from: u64, to: u64) {
+        let until = self.now + self.random.millis(from, to);
+        while self.now < until {
+            self.now += self.random.millis(50, 400);
             self.time_passes();
         }
     }
@@ -106,7 +121,7 @@ impl World {
         for session in draining.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.leave(session);
         }
-        for _ in 0..2000 {
+        for _ in 0..4000 {
             if self.oracle.all_ended() {
                 return;
             }
@@ -155,14 +170,36 @@ impl World {
     }
 
     fn apply_as(&mut self, event: Event, right: bool) {
-        self.oracle.before(&event, right, self.now);
+        if !self.calm && !matches!(event, Event::Beat { .. } | Event::Tick) {
+            match self.random.below(300) {
+                // It died before what follows from the event was durable: as if that had not been.
+                0 => {
+                    self.send_again(&event);
+                    return self.restart();
+                }
+                1 => return self.crash_behind_the_commit(event),
+                _ => {}
+            }
+        }
+        self.apply_whole(event, right);
+    }
+
+    /// What the ledger, or one that makes a mistake, says to an event.
+    fn commands(&mut self, event: &Event) -> Vec<Command> {
         let commands = match self.mistake {
             None => self.ledger.apply(event.clone(), self.now),
-            Some(mistake) => mistake.apply(&mut self.ledger, &event, self.now),
+            Some(mistake) => mistake.apply(&mut self.ledger, event, self.now),
         };
         if let Some(story) = &mut self.story {
             let _ = writeln!(story, "{:?} {event:?}: {commands:?}", self.now);
         }
+        self.store.commit(event, &commands);
+        commands
+    }
+
+    fn apply_whole(&mut self, event: Event, right: bool) {
+        self.oracle.before(&event, right, self.now);
+        let commands = self.commands(&event);
         self.oracle.after(&event, &commands, &self.ledger, self.now);
         for command in commands {
             self.obey(command);
@@ -193,7 +230,20 @@ impl World {
                 self.send(1, 2000, mail);
             }
             Command::EndSession { session, .. } => self.forget(session),
+            // From here on it is the store that shows the job.
+            Command::JobEnded { job, .. } if self.random.one_in(2) => {
+                self.apply(Event::Forget { job });
+            }
             _ => {}
         }
     }
+}
+
+/// The policy, or one that a mistake has led to.
+fn policy(mistake: Option<Mistake>) -> Policy {
+    let pause = match mistake {
+        Some(Mistake::HoldsPausesAgainstSlaves) => Duration::MAX,
+        _ => Policy::default().pause,
+    };
+    Policy { pause, ..Policy::default() }
 }
