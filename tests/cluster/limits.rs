@@ -8,7 +8,7 @@ const MEMORY: u64 = 1 << 30;
 
 #[test]
 fn a_file_is_counted_within_less_memory_than_it_has() {
-    let cluster = Cluster::start_with(2, Options { memory: Some(MEMORY) });
+    let cluster = Cluster::start_with(2, Options { memory: Some(MEMORY), ..Options::default() });
     let file = cluster.path("plays.csv");
     let plays = input::plays(31, 2_000_000, 200 << 20);
     let expected = input::totals(plays.as_bytes());

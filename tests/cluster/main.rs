@@ -6,5 +6,7 @@ mod cli;
 mod faults;
 mod http;
 mod limits;
+mod restart;
 mod same;
 mod seed;
+mod submission;

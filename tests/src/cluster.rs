@@ -15,6 +15,10 @@ use crate::{Http, eventually};
 pub struct Options {
     /// Most address space that a process may have, in bytes.
     pub memory: Option<u64>,
+    /// Environment of the master.
+    pub envs: Vec<(String, String)>,
+    /// More flags of the master.
+    pub flags: Vec<String>,
 }
 
 impl Options {
@@ -78,6 +82,14 @@ impl Cluster {
         self.slaves.last_mut().expect("one has just been pushed")
     }
 
+    /// The same, through a proxy or another way to the master.
+    pub fn add_slave_via(&mut self, url: &str, workers: u32) -> &mut Process {
+        let direct = std::mem::replace(&mut self.grpc, url.to_owned());
+        self.add_slave(workers);
+        self.grpc = direct;
+        self.slaves.last_mut().expect("one has just been added")
+    }
+
     /// Waits until `count` slaves are joined, no more and no less.
     pub fn wait_for_slaves(&self, count: usize) {
         eventually("the slaves to join", || (self.slaves_now().len() == count).then_some(()));
@@ -106,6 +118,23 @@ impl Cluster {
         let (grpc, http) = (strip(&self.grpc), strip(&self.http));
         let data = self.folder.path().join("data");
         (self.master, self.grpc, self.http) = start_master(&data, &grpc, &http, &self.options);
+    }
+
+    /// Starts a master that has ended again, on the same ports and folder. `false` where it dies
+    /// before it listens.
+    pub fn start_master_again(&mut self) -> bool {
+        let strip = |url: &str| url.trim_start_matches("http://").to_owned();
+        let (grpc, http) = (strip(&self.grpc), strip(&self.http));
+        let data = self.folder.path().join("data");
+        let started = try_start_master(&data, &grpc, &http, &self.options);
+        let Some((master, ..)) = started else { return false };
+        self.master = master;
+        true
+    }
+
+    /// How processes are started from now on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
     }
 
     /// The gateway.
@@ -155,14 +184,24 @@ fn start_master(
     http: &str,
     options: &Options,
 ) -> (Process, String, String) {
+    try_start_master(data, grpc, http, options).expect("the master comes up")
+}
+
+fn try_start_master(
+    data: &Path,
+    grpc: &str,
+    http: &str,
+    options: &Options,
+) -> Option<(Process, String, String)> {
     let mut command = options.command();
     command.arg("master").arg("--data-dir").arg(data).args(["--grpc", grpc, "--http", http]);
+    command.args(&options.flags).envs(options.envs.iter().cloned());
     let mut master = Process::start("master", command);
     let url = |line: String| {
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
         url.expect("the line names a URL").to_owned()
     };
-    let grpc = url(master.says("gRPC on http://"));
-    let http = url(master.says("HTTP on http://"));
-    (master, grpc, http)
+    let grpc = url(master.says_or_ends("gRPC on http://")?);
+    let http = url(master.says_or_ends("HTTP on http://")?);
+    Some((master, grpc, http))
 }

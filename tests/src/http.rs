@@ -60,8 +60,16 @@ impl Answer {
 impl Http {
     /// A client for the gateway at `base`.
     pub fn new(base: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .build();
         Self { base: base.to_owned(), agent: config.into() }
+    }
+
+    /// Where it listens: `ADDRESS:PORT`.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     /// `GET`
@@ -91,6 +99,26 @@ impl Http {
     pub fn delete(&self, path: &str) -> Answer {
         let request = self.agent.delete(format!("{}{path}", self.base));
         Answer::of(request.call().expect("the gateway answers"))
+    }
+
+    /// Any request: its method, path, headers and body.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let uri = format!("{}{path}", self.base);
+        let mut request = ureq::http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).expect("the request makes sense");
+        Answer::of(self.agent.run(request).expect("the gateway answers"))
     }
 
     /// `POST` with a raw body.

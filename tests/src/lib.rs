@@ -5,6 +5,7 @@ mod cluster;
 mod http;
 pub mod input;
 mod process;
+mod proxy;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use cluster::{Cluster, Options};
 pub use http::{Answer, Http};
 pub use process::{Process, run, tally};
+pub use proxy::Proxy;
 
 /// How long a condition may take before a test gives up: far longer than it ever does, since tests
 /// share two cores with each other.

@@ -54,17 +54,33 @@ impl Process {
     /// # Panics
     /// When it does not, or stops before.
     pub fn says(&mut self, text: &str) -> String {
+        self.says_or_ends(text).unwrap_or_else(|| {
+            panic!("{} ended before it said {text:?}: {:?}", self.name, self.log.lock())
+        })
+    }
+
+    /// The same; `None` where it stops before.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub fn says_or_ends(&mut self, text: &str) -> Option<String> {
         let what = format!("{} to say {text:?}", self.name);
         eventually(&what, || {
+            let ended = self.has_ended();
             let log = self.log.lock().expect("no writer panics");
-            let found = log.iter().find(|line| line.contains(text)).cloned();
-            if found.is_none()
-                && let Ok(Some(status)) = self.child.try_wait()
-            {
-                panic!("{} ended with {status}: {log:?}", self.name);
+            match log.iter().find(|line| line.contains(text)) {
+                Some(line) => Some(Some(line.clone())),
+                None => ended.then_some(None),
             }
-            found
         })
+    }
+
+    /// Whether it has stopped.
+    ///
+    /// # Panics
+    /// Where the system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
     }
 
     /// Its process id.

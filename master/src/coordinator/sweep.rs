@@ -31,7 +31,9 @@ impl Coordinator {
             Err(error) => warn!(%error, "the store can not be swept"),
         }
         let before_ms = now.saturating_sub(self.config.retain_keys.as_millis() as u64);
-        self.rows.push(Row::KeysExpired { before_ms });
+        if store.has_keys_of(before_ms).await.unwrap_or(false) {
+            self.rows.push(Row::KeysExpired { before_ms });
+        }
     }
 
     fn end_stale_uploads(&mut self, now: u64) {

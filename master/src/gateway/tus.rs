@@ -21,9 +21,9 @@ use tally_common::limits::FRAME_BYTES;
 use super::jobs::job_id;
 use super::problem::Problem;
 use super::spec::Params;
-use super::upload::{Gather, key, new_job};
+use super::upload::{Gather, drain, key, new_job};
 use super::{Answer, App};
-use crate::jobs::{Jobs, NewJob, Upload};
+use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
 const VERSION: &str = "1.0.0";
 const EXTENSIONS: &str = "creation,creation-with-upload,termination,checksum,expiration";
@@ -58,7 +58,9 @@ pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
     let name = file_name(request.headers())?;
     let new = new_job(&params, None, name, Some(length))?;
     let new = NewJob { resumable: true, ..new };
-    let upload = jobs.upload(new, key(request.headers())?).await?;
+    let key = key(request.headers())?;
+    let upload = jobs.upload(new, key).await;
+    let (upload, request) = or_drain(upload, request).await?;
     let job = upload.job();
     let offset = take(&jobs, upload, 0, length, request).await?;
     let mut response = reply(StatusCode::CREATED);
@@ -92,7 +94,7 @@ pub(super) async fn go_on(State(jobs): App, id: Id, request: Request) -> Answer 
     let offset = offset.ok_or_else(|| Problem::bad_request("Upload-Offset is missing"))?;
     let job = job_id(id)?;
     let length = jobs.get(job).await?.progress.bytes_expected.unwrap_or(0);
-    let upload = jobs.resume(job, offset).await?;
+    let (upload, request) = or_drain(jobs.resume(job, offset).await, request).await?;
     let at = take(&jobs, upload, offset, length, request).await?;
     let mut response = reply(StatusCode::NO_CONTENT);
     set(response.headers_mut(), "upload-offset", &at.to_string());
@@ -107,6 +109,21 @@ pub(super) async fn end(State(jobs): App, id: Id, headers: HeaderMap) -> Answer 
     jobs.upload_offset(job).await?;
     jobs.delete(job).await?;
     Ok(reply(StatusCode::NO_CONTENT))
+}
+
+/// An upload and the request whose body is for it. Where there is none, the body is read all the same:
+/// most clients look for an answer only when they have sent everything.
+async fn or_drain(
+    upload: Result<Upload, JobsError>,
+    request: Request,
+) -> Result<(Upload, Request), Problem> {
+    match upload {
+        Ok(upload) => Ok((upload, request)),
+        Err(error) => {
+            drain(&mut Body::into_data_stream(request.into_body())).await;
+            Err(error.into())
+        }
+    }
 }
 
 /// Bytes that are there of an upload, and its length.

@@ -1,6 +1,6 @@
 //! Bodies that carry an input: raw, or multipart with the field `file` and perhaps `spec` before it.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, header};
@@ -87,8 +87,18 @@ async fn receive_as(jobs: &Jobs, asked: Asked, request: Request) -> Result<JobId
 
 async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
     let expected = content_length(&request);
-    let mut upload = open(jobs, asked, None, None, expected).await?;
+    let waits = request.headers().contains_key(header::EXPECT);
     let mut body = Body::into_data_stream(request.into_body());
+    let mut upload = match open(jobs, asked, None, None, expected).await {
+        Ok(upload) => upload,
+        Err(problem) => {
+            // One that asks before it sends needs no more than the answer.
+            if !waits {
+                drain(&mut body).await;
+            }
+            return Err(problem);
+        }
+    };
     let mut gather = Gather::default();
     while let Some(data) = body.next().await {
         let data = data.map_err(|error| broke_off(&error))?;
@@ -97,6 +107,17 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
         }
     }
     gather.finish(upload).await
+}
+
+/// Reads what is sent although it is of no use: see [`DRAIN_BYTES`].
+pub(super) async fn drain(body: &mut BodyDataStream) {
+    let mut drained = 0;
+    while let Some(Ok(data)) = body.next().await {
+        drained += data.len();
+        if drained > DRAIN_BYTES {
+            return;
+        }
+    }
 }
 
 async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
@@ -129,7 +150,18 @@ async fn take_file(
     mut part: Field<'_>,
 ) -> Result<JobId, Problem> {
     let name = part.file_name().map(str::to_owned);
-    let mut upload = open(jobs, asked, spec, name, expected).await?;
+    let mut upload = match open(jobs, asked, spec, name, expected).await {
+        Ok(upload) => upload,
+        Err(problem) => {
+            let mut drained = 0;
+            while let Ok(Some(data)) = part.chunk().await
+                && drained < DRAIN_BYTES
+            {
+                drained += data.len();
+            }
+            return Err(problem);
+        }
+    };
     let mut gather = Gather::default();
     while let Some(data) = part.chunk().await.map_err(|error| broke_off(&error))? {
         if !gather.push(&mut upload, data).await {

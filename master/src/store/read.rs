@@ -154,6 +154,15 @@ impl Store {
         Ok(Some(StoredKey { job: job_id(&job)?, fingerprint, created_ms }))
     }
 
+    /// Whether there are keys from before that.
+    pub(crate) async fn has_keys_of(&self, before_ms: u64) -> Result<bool, StoreError> {
+        let sql = "select key from keys where created_ms < $1 limit 1";
+        let before = i64::try_from(before_ms).unwrap_or(i64::MAX);
+        let found: Option<(String,)> =
+            sqlx::query_as(sql).bind(before).fetch_optional(&self.0).await?;
+        Ok(found.is_some())
+    }
+
     /// What an ended job's upload came to, as it was sent; `None` where it was not all received.
     pub(crate) async fn received(&self, job: JobId) -> Result<Option<Taken>, StoreError> {
         let sql = "select received_bytes, received_crc32c from jobs
