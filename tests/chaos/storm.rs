@@ -74,8 +74,10 @@ fn nothing_is_lost_and_nothing_counted_twice() {
     chaos.calm(&mut field);
     over.store(true, Ordering::Relaxed);
     println!("the storm is over: {}", chaos.summary());
-    let accepted: Vec<Accepted> =
-        clients.into_iter().flat_map(|client| client.join().expect("clients get through")).collect();
+    let accepted: Vec<Accepted> = clients
+        .into_iter()
+        .flat_map(|client| client.join().expect("clients get through"))
+        .collect();
     println!("{} submissions were accepted", accepted.len());
     verdict::judge(&field.cluster.http(), &inputs, &accepted);
 }

@@ -71,9 +71,9 @@ impl Client {
         let mut accepted: Vec<Accepted> = Vec::new();
         let mut seen = 0;
         while !self.over() {
-            // Small ones are more common, as they are.
-            let (a, b) = (self.pick(), self.pick());
-            let input = a.min(b);
+            let (one, other) = (self.pick(), self.pick());
+            // Large ones are what faults strike in the middle; many small ones are what they mix up.
+            let input = if self.number == 0 { one } else { one.min(other) };
             let name = format!("input-{input}-{}-{}", self.number, accepted.len());
             let key = format!("storm-{:x}-{name}", self.seed);
             let job = match &self.way {
