@@ -3,10 +3,14 @@
 
 mod bad_input;
 mod cli;
+mod disk;
 mod faults;
 mod http;
 mod limits;
+mod receipt;
 mod restart;
+mod retention;
+mod rogue;
 mod same;
 mod seed;
 mod submission;

@@ -19,8 +19,8 @@ pub struct Options {
     pub envs: Vec<(String, String)>,
     /// More flags of the master.
     pub flags: Vec<String>,
-    /// The master's data folder, where it is not to be one in the cluster's temporary folder.
-    pub data: Option<PathBuf>,
+    /// The master's data folder, if not within the cluster's own.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Options {
@@ -62,7 +62,7 @@ impl Cluster {
     /// Where it does not come up.
     pub fn start_with(slaves: usize, options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let data = options.data.clone().unwrap_or_else(|| folder.path().join("data"));
+        let data = options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"));
         let (master, grpc, http) = start_master(&data, "127.0.0.1:0", "127.0.0.1:0", &options);
         let (started, none) = (0, Vec::new());
         let mut cluster = Self { folder, options, master, grpc, http, slaves: none, started };
@@ -118,7 +118,7 @@ impl Cluster {
         how(&mut self.master);
         let strip = |url: &str| url.trim_start_matches("http://").to_owned();
         let (grpc, http) = (strip(&self.grpc), strip(&self.http));
-        let data = self.data();
+        let data = self.data_dir();
         (self.master, self.grpc, self.http) = start_master(&data, &grpc, &http, &self.options);
     }
 
@@ -127,11 +127,15 @@ impl Cluster {
     pub fn start_master_again(&mut self) -> bool {
         let strip = |url: &str| url.trim_start_matches("http://").to_owned();
         let (grpc, http) = (strip(&self.grpc), strip(&self.http));
-        let data = self.data();
+        let data = self.data_dir();
         let started = try_start_master(&data, &grpc, &http, &self.options);
         let Some((master, ..)) = started else { return false };
         self.master = master;
         true
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.options.data_dir.clone().unwrap_or_else(|| self.folder.path().join("data"))
     }
 
     /// How processes are started from now on.
@@ -152,10 +156,6 @@ impl Cluster {
     /// A path in the cluster's temporary folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.options.data.clone().unwrap_or_else(|| self.path("data"))
     }
 
     /// Runs a client command against the master to its end.

@@ -217,9 +217,9 @@ impl Weather {
         if delay > 0 {
             sleep(Duration::from_millis(delay));
         }
-        let rate = self.rate.load(Ordering::Relaxed);
-        if rate > 0 {
-            sleep(Duration::from_micros(piece.len() as u64 * 1_000_000 / rate));
+        let micros = piece.len() as u64 * 1_000_000;
+        if let Some(micros) = micros.checked_div(self.rate.load(Ordering::Relaxed)) {
+            sleep(Duration::from_micros(micros));
         }
         let swallow = if up { &self.swallow_up } else { &self.swallow_down };
         let one_in = self.corrupt_one_in.load(Ordering::Relaxed);

@@ -67,7 +67,7 @@ impl Coordinator {
             spec: job.spec().clone(),
             layout: job.inputs[task.input as usize].layout.clone(),
         };
-        if !known.assign(assignment) {
+        if !known.assign(assignment, number) {
             // It will be found dead by its missing heartbeats, and its tasks handed out again.
             warn!(%session, name = %known.hello.name, "a slave does not read its commands");
         }

@@ -40,14 +40,10 @@ impl Session {
         )
     }
 
-    /// Hands it a task. `false` where the session does not read its commands.
-    pub(super) fn assign(&mut self, assignment: Assignment) -> bool {
-        let held = Held {
-            attempt: assignment.attempt,
-            job: assignment.job,
-            number: assignment.number,
-            counted: 0,
-        };
+    /// Hands it the task that has `number` in its job. `false` where the session does not read its
+    /// commands.
+    pub(super) fn assign(&mut self, assignment: Assignment, number: TaskNumber) -> bool {
+        let held = Held { attempt: assignment.attempt, job: assignment.job, number, counted: 0 };
         self.held.insert(assignment.message_id, held);
         self.commands.try_send(SessionCommand::Assign(Box::new(assignment))).is_ok()
     }

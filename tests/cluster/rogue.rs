@@ -1,0 +1,146 @@
+//! A slave that is not to be trusted: what it hands in is looked at before it counts.
+
+use bytes::Bytes;
+use tally_common::id::{SessionId, SlaveId};
+use tally_common::run::{RunHeader, RunWriter, TaskTotals};
+use tally_proto::convert::{Assignment, PartialHead, SlaveHello};
+use tally_proto::v1::cluster_client::ClusterClient;
+use tally_proto::v1::partial_frame::Frame;
+use tally_proto::v1::{
+    MasterCommand, PartialAck, PartialFrame, PartialVerdict, SlaveEvent, master_command,
+    slave_event,
+};
+use tally_tests::{Cluster, eventually, input};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tonic::Streaming;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+/// A slave made by hand.
+struct Rogue {
+    runtime: Runtime,
+    client: ClusterClient<Channel>,
+    session: SessionId,
+    events: mpsc::Sender<SlaveEvent>,
+    commands: Streaming<MasterCommand>,
+}
+
+impl Rogue {
+    fn join(cluster: &Cluster) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let (client, session, events, commands) = runtime.block_on(async {
+            let channel = tally_proto::channel::connect(cluster.grpc()).await.unwrap();
+            let mut client = ClusterClient::new(channel);
+            let (events, outgoing) = mpsc::channel(64);
+            let hello = SlaveHello {
+                slave: SlaveId::from_uuid(Uuid::from_u128(17)),
+                name: "rogue".to_owned(),
+                workers: 1,
+                version: "0".to_owned(),
+                labels: Default::default(),
+            };
+            let hello = SlaveEvent::of(slave_event::Event::Hello(hello.to_wire()));
+            events.send(hello).await.unwrap();
+            let outgoing = tokio_stream::wrappers::ReceiverStream::new(outgoing);
+            let mut commands = client.join(outgoing).await.unwrap().into_inner();
+            let welcome = commands.message().await.unwrap().unwrap().command.unwrap();
+            let master_command::Command::Welcome(welcome) = welcome else { panic!("{welcome:?}") };
+            (client, welcome.session().unwrap(), events, commands)
+        });
+        // It lives, whatever else may be said of it.
+        let beats = events.clone();
+        runtime.spawn(async move {
+            let beat = || SlaveEvent::of(slave_event::Event::Heartbeat(Default::default()));
+            while beats.send(beat()).await.is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            }
+        });
+        Self { runtime, client, session, events, commands }
+    }
+
+    fn assignment(&mut self) -> Assignment {
+        let commands = &mut self.commands;
+        self.runtime.block_on(async {
+            loop {
+                let command = commands.message().await.unwrap().unwrap().command.unwrap();
+                if let master_command::Command::Assign(assign) = command {
+                    return Assignment::try_from(assign).unwrap();
+                }
+            }
+        })
+    }
+
+    fn hand_in(&mut self, head: &PartialHead, run: Vec<u8>) -> PartialAck {
+        let frames = [Frame::Header(head.to_wire()), Frame::Data(Bytes::from(run))];
+        let frames = frames.map(|frame| PartialFrame { frame: Some(frame) });
+        let call = self.client.return_partial(tokio_stream::iter(frames));
+        self.runtime.block_on(call).unwrap().into_inner()
+    }
+
+    /// An answer that reads as one: so many records, no groups.
+    fn answer(&self, task: &Assignment, totals: TaskTotals) -> (PartialHead, Vec<u8>) {
+        let header = RunHeader::of(&task.spec, task.message_id);
+        let (run, summary) = RunWriter::new(Vec::new(), header).unwrap().finish(totals).unwrap();
+        let head = PartialHead {
+            message_id: task.message_id,
+            attempt: task.attempt,
+            session: self.session,
+            bytes: run.len() as u64,
+            crc32c: crc32c::crc32c(&run),
+            groups: summary.groups,
+            records: totals.records,
+            rejects: totals.rejects,
+        };
+        (head, run)
+    }
+}
+
+fn rejected(ack: &PartialAck, words: &str) {
+    assert_eq!(ack.verdict(), PartialVerdict::Rejected, "{ack:?}");
+    assert!(ack.reason.contains(words), "{ack:?}");
+}
+
+#[test]
+fn false_partials_are_refused_with_a_reason_and_their_slave_set_aside() {
+    let mut cluster = Cluster::start(0);
+    let mut rogue = Rogue::join(&cluster);
+    let plays = input::plays(111, 50, 100_000);
+    let expected = input::totals(plays.as_bytes());
+    let id = cluster.http().post("/api/v1/jobs", plays.as_bytes()).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    let total = |task: &Assignment| TaskTotals { bytes: task.bytes, ..TaskTotals::default() };
+
+    let task = rogue.assignment();
+    let (head, mut run) = rogue.answer(&task, total(&task));
+    run[5] ^= 1;
+    rejected(&rogue.hand_in(&head, run), "damaged");
+
+    let task = rogue.assignment();
+    let (head, run) = rogue.answer(&task, TaskTotals { records: 1 << 40, ..total(&task) });
+    rejected(&rogue.hand_in(&head, run), "records");
+    assert_eq!(cluster.slaves_now()[0]["quarantined"], false);
+
+    // By another spec than it was told.
+    let task = rogue.assignment();
+    let other = tally_common::spec::SpecDraft::products();
+    let other = Assignment { spec: other.try_into().unwrap(), ..task.clone() };
+    let (head, run) = rogue.answer(&other, total(&task));
+    rejected(&rogue.hand_in(&head, run), "spec");
+    eventually("the slave to be set aside", || {
+        (cluster.slaves_now()[0]["quarantined"] == true).then_some(())
+    });
+    let job = cluster.http().job(id);
+    assert_eq!(job["waiting_for"], "a slave that is not quarantined", "{job}");
+
+    // An honest slave does the work; what the other one says now changes nothing.
+    cluster.add_slave(1);
+    let job = cluster.http().ended(id);
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let (head, run) = rogue.answer(&task, TaskTotals { records: 5, ..total(&task) });
+    let ack = rogue.hand_in(&head, run);
+    assert_eq!(ack.verdict(), PartialVerdict::Duplicate, "{ack:?}");
+    assert!(cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body == expected);
+    assert_eq!(cluster.http().job(id)["receipt"], job["receipt"]);
+    drop(rogue.events);
+}
