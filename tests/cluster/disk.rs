@@ -1,41 +1,7 @@
 //! A disk that fills up: what does not fit is refused, what is under way waits, what is there can be
 //! read, and all goes on when there is room.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use tally_tests::{Cluster, Options, eventually, input};
-
-/// A small disk of its own. Needs the right to mount, as a test machine's root has.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where nothing can be mounted here.
-    fn mount(megabytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap().keep();
-        let size = format!("size={megabytes}m");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(&folder);
-        if mount.output().is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("SKIPPED: no file system can be mounted here");
-        std::fs::remove_dir(&folder).unwrap();
-        None
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A process may still be about to let go of it.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
+use tally_tests::{Cluster, Options, SmallDisk, eventually, input};
 
 fn start(slaves: usize, disk: &SmallDisk) -> Cluster {
     let flags = ["--disk-reserve", "4MB"].map(str::to_owned).to_vec();

@@ -1,5 +1,7 @@
 //! A client for the gateway that shows every answer, whatever its status.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
@@ -25,15 +27,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn of(response: Response<Body>) -> Self {
+    fn of(response: Response<Body>) -> Result<Self, ureq::Error> {
         let status: StatusCode = response.status();
         let headers = response.headers().iter();
         let headers = headers.map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         });
         let headers = headers.collect();
-        let body = response.into_body().into_with_config().limit(u64::MAX).read_to_vec();
-        Self { status: status.as_u16(), headers, body: body.expect("the body comes whole") }
+        let body = response.into_body().into_with_config().limit(u64::MAX).read_to_vec()?;
+        Ok(Self { status: status.as_u16(), headers, body })
     }
 
     /// A header's value, empty where it is not there.
@@ -60,9 +62,15 @@ impl Answer {
 impl Http {
     /// A client for the gateway at `base`.
     pub fn new(base: &str) -> Self {
+        Self::with_timeout(base, None)
+    }
+
+    /// The same; a request fails that takes longer than `timeout`.
+    pub fn with_timeout(base: &str, timeout: Option<Duration>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            .timeout_global(timeout)
             .build();
         Self { base: base.to_owned(), agent: config.into() }
     }
@@ -89,7 +97,7 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Answer::of(request.call().expect("the gateway answers"))
+        request.call().and_then(Answer::of).expect("the gateway answers")
     }
 
     /// `DELETE`
@@ -98,7 +106,7 @@ impl Http {
     /// Where there is no answer.
     pub fn delete(&self, path: &str) -> Answer {
         let request = self.agent.delete(format!("{}{path}", self.base));
-        Answer::of(request.call().expect("the gateway answers"))
+        request.call().and_then(Answer::of).expect("the gateway answers")
     }
 
     /// Any request: its method, path, headers and body.
@@ -112,13 +120,30 @@ impl Http {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
+        self.try_request(method, path, headers, body).expect("the gateway answers")
+    }
+
+    /// The same, where there may be no answer.
+    ///
+    /// # Errors
+    /// Where there is none, or it does not come whole.
+    ///
+    /// # Panics
+    /// Where the request makes no sense.
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let uri = format!("{}{path}", self.base);
         let mut request = ureq::http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body).expect("the request makes sense");
-        Answer::of(self.agent.run(request).expect("the gateway answers"))
+        self.agent.run(request).and_then(Answer::of)
     }
 
     /// `POST` with a raw body.
@@ -138,7 +163,7 @@ impl Http {
         let length = body.len().to_string();
         let request = request.header("content-type", content_type).header("content-length", length);
         let body = SendBody::from_reader(&mut body);
-        Answer::of(request.send(body).expect("the gateway answers"))
+        request.send(body).and_then(Answer::of).expect("the gateway answers")
     }
 
     /// `POST` of a form: for each part its name, its file name if it is a file, and its content.

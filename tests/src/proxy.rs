@@ -25,6 +25,10 @@ struct Weather {
     corrupt_one_in: AtomicU64,
     /// Bytes that may still go up before all connections are cut; negative for no limit.
     up_left: AtomicI64,
+    /// Bytes that may still go up before what comes down is swallowed; negative for no limit.
+    answers_left: AtomicI64,
+    /// Most bytes a second for each direction of each connection; 0 for no limit.
+    rate: AtomicU64,
     /// Pieces so far.
     pieces: AtomicU64,
 }
@@ -46,7 +50,11 @@ impl Proxy {
         let server = server.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it listens").to_string();
-        let weather = Arc::new(Weather { up_left: AtomicI64::new(-1), ..Weather::default() });
+        let weather = Arc::new(Weather {
+            up_left: AtomicI64::new(-1),
+            answers_left: AtomicI64::new(-1),
+            ..Weather::default()
+        });
         let (open, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let proxy = Self { address, weather, open, over };
         let (weather, open, over) =
@@ -61,6 +69,10 @@ impl Proxy {
                 }
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 pass_on(&client, &server, &weather, &open);
+                if weather.closed.load(Ordering::Relaxed) {
+                    // It closed after this one had been let in, and perhaps after the others were cut.
+                    let _ = client.shutdown(Shutdown::Both);
+                }
             }
         });
         proxy
@@ -97,6 +109,30 @@ impl Proxy {
         self.weather.swallow_down.store(true, Ordering::Relaxed);
     }
 
+    /// A network in two parts that do not hear of each other: everything is swallowed and nothing is
+    /// refused, until [`Self::heal`].
+    pub fn part(&self) {
+        self.swallow_up();
+        self.swallow_down();
+    }
+
+    /// Swallows what comes from the server once so many more bytes have gone to it, until
+    /// [`Self::heal`]: what was sent arrives, and its acknowledgement does not.
+    pub fn lose_answers_after(&self, bytes: u64) {
+        self.weather.answers_left.store(bytes as i64, Ordering::Relaxed);
+    }
+
+    /// Whether what comes from the server is being swallowed.
+    pub fn loses_answers(&self) -> bool {
+        self.weather.swallow_down.load(Ordering::Relaxed)
+    }
+
+    /// Passes on at most so many bytes a second in each direction of each connection, until
+    /// [`Self::heal`].
+    pub fn throttle(&self, bytes_a_second: u64) {
+        self.weather.rate.store(bytes_a_second, Ordering::Relaxed);
+    }
+
     /// Holds each piece back for some time, until [`Self::heal`].
     pub fn delay(&self, by: Duration) {
         self.weather.delay_ms.store(by.as_millis() as u64, Ordering::Relaxed);
@@ -121,7 +157,9 @@ impl Proxy {
             | (weather.corrupt_one_in.swap(0, Ordering::Relaxed) > 0);
         weather.closed.store(false, Ordering::Relaxed);
         weather.delay_ms.store(0, Ordering::Relaxed);
+        weather.rate.store(0, Ordering::Relaxed);
         weather.up_left.store(-1, Ordering::Relaxed);
+        weather.answers_left.store(-1, Ordering::Relaxed);
         if damaged {
             self.cut();
         }
@@ -151,7 +189,11 @@ fn pass_on(
         else {
             return;
         };
-        open.lock().expect("no thread panics").push(held);
+        let mut held_open = open.lock().expect("no thread panics");
+        // Those that have ended need no cutting.
+        held_open.retain(|stream| stream.peer_addr().is_ok());
+        held_open.push(held);
+        drop(held_open);
         let weather = Arc::clone(weather);
         spawn(move || {
             let mut piece = vec![0; PIECE];
@@ -175,6 +217,10 @@ impl Weather {
         if delay > 0 {
             sleep(Duration::from_millis(delay));
         }
+        let micros = piece.len() as u64 * 1_000_000;
+        if let Some(micros) = micros.checked_div(self.rate.load(Ordering::Relaxed)) {
+            sleep(Duration::from_micros(micros));
+        }
         let swallow = if up { &self.swallow_up } else { &self.swallow_down };
         let one_in = self.corrupt_one_in.load(Ordering::Relaxed);
         if one_in > 0 && self.pieces.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in) {
@@ -184,14 +230,23 @@ impl Weather {
         !swallow.load(Ordering::Relaxed)
     }
 
+    /// Whether the connections are to be cut, now that so many bytes more have come by.
     fn runs_out(&self, up: bool, bytes: usize) -> bool {
-        if !up || self.up_left.load(Ordering::Relaxed) < 0 {
-            return false;
+        if up && spent(&self.answers_left, bytes) {
+            self.swallow_down.store(true, Ordering::Relaxed);
         }
-        let left = self.up_left.fetch_sub(bytes as i64, Ordering::Relaxed) - bytes as i64;
-        if left < 0 {
-            self.up_left.store(-1, Ordering::Relaxed);
-        }
-        left < 0
+        up && spent(&self.up_left, bytes)
     }
+}
+
+/// Takes `bytes` off what is left, if there is a limit; whether it has just been passed.
+fn spent(left: &AtomicI64, bytes: usize) -> bool {
+    if left.load(Ordering::Relaxed) < 0 {
+        return false;
+    }
+    let over = left.fetch_sub(bytes as i64, Ordering::Relaxed) < bytes as i64;
+    if over {
+        left.store(-1, Ordering::Relaxed);
+    }
+    over
 }

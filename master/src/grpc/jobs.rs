@@ -110,8 +110,10 @@ impl Service for JobsService {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let mut views = self.0.watch(job_id(&request.get_ref().job_id)?).await?;
+        let id = job_id(&request.get_ref().job_id)?;
+        let mut views = self.0.watch(id).await?;
         let (changes, stream) = mpsc::channel(1);
+        let jobs = self.0.clone();
         tokio::spawn(async move {
             loop {
                 let view = views.borrow_and_update().clone();
@@ -120,7 +122,14 @@ impl Service for JobsService {
                     return;
                 }
                 tokio::select! {
-                    changed = views.changed() => if changed.is_err() { return },
+                    changed = views.changed() => if changed.is_err() {
+                        // The end of the stream means that the job was deleted, not that the master
+                        // stops: a client that watches is to come back then.
+                        if let Err(stopped @ JobsError::Stopped(_)) = jobs.get(id).await {
+                            let _ = changes.send(Err(stopped.into())).await;
+                        }
+                        return;
+                    },
                     // A client that is gone: no need to wait for the job to change.
                     () = changes.closed() => return,
                 }
