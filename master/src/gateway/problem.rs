@@ -140,6 +140,11 @@ impl From<JobsError> for Problem {
             JobsError::Offset { .. } => {
                 Self::new(StatusCode::CONFLICT, "offset", "The upload goes on elsewhere", detail)
             }
+            JobsError::Interrupted { job, .. } => {
+                let (status, title) =
+                    (StatusCode::SERVICE_UNAVAILABLE, "The upload was interrupted");
+                Self::new(status, "interrupted", title, detail).about(job)
+            }
             JobsError::Repair(_) => {
                 Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
             }

@@ -250,6 +250,7 @@ impl From<JobsError> for Status {
             JobsError::KeyReused => (Code::InvalidArgument, "KEY_REUSED"),
             JobsError::KeyExpired => (Code::FailedPrecondition, "KEY_EXPIRED"),
             JobsError::NoUpload(_) => (Code::NotFound, "NO_UPLOAD"),
+            JobsError::Interrupted { .. } => (Code::Unavailable, "INTERRUPTED"),
             JobsError::Offset { .. } => (Code::OutOfRange, "OFFSET"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),

@@ -83,6 +83,14 @@ pub enum JobsError {
         /// What was asked for.
         asked: u64,
     },
+    /// An upload had to stop.
+    #[error("the upload of job {job} was interrupted; it can go on at byte {at}")]
+    Interrupted {
+        /// The job.
+        job: JobId,
+        /// Bytes that are durable.
+        at: u64,
+    },
     /// A repair makes no sense.
     #[error("{0}")]
     Repair(String),

@@ -118,13 +118,13 @@ impl Jobs {
             match reception.upload(&spool, resumable, announced, resume, &mut incoming) {
                 Ok(Received::Whole { taken, received }) => {
                     jobs.input_done(job, taken, received)?;
-                    Ok(received.bytes)
+                    Ok(Ended::Whole)
                 }
                 Ok(Received::Part(received)) => {
                     jobs.tell(|reply| Message::Detached { job, received, reply })?;
-                    Ok(received.bytes)
+                    Ok(Ended::At(received.bytes))
                 }
-                Err(error) => jobs.input_failed(job, error).map(|_| 0),
+                Err(error) => jobs.input_failed(job, error).map(|_| Ended::Whole),
             }
         });
         Upload { job, kind: Kind::Receiving { pieces, taken }, _permit: permit }
@@ -158,10 +158,19 @@ pub struct Upload {
     _permit: OwnedSemaphorePermit,
 }
 
+/// How taking an upload in has ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// With all of it.
+    Whole,
+    /// It can go on behind so many bytes.
+    At(u64),
+}
+
 enum Kind {
     Receiving {
         pieces: mpsc::Sender<Piece>,
-        taken: JoinHandle<Result<u64, JobsError>>,
+        taken: JoinHandle<Result<Ended, JobsError>>,
     },
     /// Of a request whose upload came whole: the same bytes are expected.
     Repeat {
@@ -196,7 +205,8 @@ impl Upload {
     /// There are no more bytes. Returns when all have been taken in; the job is being counted.
     ///
     /// # Errors
-    /// [`JobsError::Input`]; [`JobsError::KeyReused`] where a repeated request has other bytes.
+    /// [`JobsError::Input`]; [`JobsError::KeyReused`] where a repeated request has other bytes;
+    /// [`JobsError::Interrupted`] where the upload had to stop before its end.
     pub async fn finish(self) -> Result<JobId, JobsError> {
         let job = self.job;
         match self.kind {
@@ -204,8 +214,11 @@ impl Upload {
                 // One that has failed no longer listens.
                 let _ = pieces.send(Piece::End).await;
                 drop(pieces);
-                taken.await.map_err(|error| io::Error::other(error.to_string()))??;
-                Ok(job)
+                match taken.await.map_err(|error| io::Error::other(error.to_string()))?? {
+                    Ended::Whole => Ok(job),
+                    // The master stops, or somebody else goes on with it.
+                    Ended::At(at) => Err(JobsError::Interrupted { job, at }),
+                }
             }
             Kind::Repeat { first, again } if first == again => Ok(job),
             Kind::Repeat { .. } => Err(JobsError::KeyReused),
@@ -224,6 +237,10 @@ impl Upload {
         let Kind::Receiving { pieces, taken } = self.kind else { return Ok(0) };
         let _ = pieces.send(Piece::Detach).await;
         drop(pieces);
-        taken.await.map_err(|error| io::Error::other(error.to_string()))?
+        match taken.await.map_err(|error| io::Error::other(error.to_string()))?? {
+            Ended::At(at) => Ok(at),
+            // It was not told that it was whole.
+            Ended::Whole => Ok(0),
+        }
     }
 }

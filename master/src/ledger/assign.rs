@@ -68,8 +68,7 @@ impl Ledger {
 
     fn assign_next(&mut self, session: SessionId) -> bool {
         let Some((id, number)) = self.next_task(session) else { return false };
-        let Some(job) = self.jobs.get(&id) else { return false };
-        self.rota.served(job.priority, id);
+        self.rota.served(id);
         self.assign(session, id, number);
         true
     }
@@ -87,7 +86,7 @@ impl Ledger {
     /// Whether a slave may have a task: one that has failed it gets it again only where there is no
     /// other that has not.
     fn suits(&self, job: &Job, number: TaskNumber, slave: SlaveId) -> bool {
-        let fresh = |other: &Session| !other.takes_none() && !job.failed_on(number, other.slave);
+        let fresh = |other: &Session| other.takes_work() && !job.failed_on(number, other.slave);
         !job.failed_on(number, slave) || !self.sessions.values().any(fresh)
     }
 
@@ -100,7 +99,7 @@ impl Ledger {
         let message_id = MessageId::of_task(id, number);
         let Some(attempt) = job.assign(number, session) else { return };
         if job.queue.is_empty() {
-            self.rota.remove(job.priority, id);
+            self.rota.remove(id);
         }
         known.hold(Held { job: id, number, message_id, attempt, started: None }, self.now);
         self.commands.push(Command::Assign { session, job: id, number, message_id, attempt });

@@ -3,7 +3,7 @@
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
 use tally_common::run::TaskTotals;
 
-use super::session::Held;
+use super::session::{Held, Session};
 use super::task::Place;
 use super::{Command, Fact, Failure, Ledger, Refusal, UploadId};
 
@@ -32,31 +32,24 @@ impl Ledger {
         if let Err(reason) = checked {
             let reply = Refusal::Rejected(reason.clone());
             self.commands.push(Command::DropUpload { upload, reply });
-            let slave = self.sessions.get(&session).map(|session| session.slave);
             if let Some((slave, held)) = held {
                 self.fail_attempt(session, slave, &held, reason);
             }
-            if let Some(slave) = slave {
-                self.note_false_partial(slave);
-            }
-            return;
+            return self.false_partial(session);
         }
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let others = job.keep(number, totals, groups);
         if job.queue.is_empty() {
             // It may have been the last that waited.
-            self.rota.remove(job.priority, id);
+            self.rota.remove(id);
         }
         if let Some(started) = held.and_then(|(_, held)| held.started) {
             job.took(now.saturating_sub(started));
         }
-        let slave = self.sessions.get_mut(&session).map(|session| {
+        if let Some(session) = self.sessions.get_mut(&session) {
             session.completed += 1;
-            session.slave
-        });
-        if let Some(slave) = slave {
-            self.note_right_partial(slave);
+            self.false_partials.remove(&session.slave);
         }
         self.persist(Fact::PartialKept { job: id, number, totals, groups });
         self.commands.push(Command::KeepRun { job: id, number, message_id, upload });
@@ -95,17 +88,17 @@ impl Ledger {
         }
         let Some(job) = self.live_job(id) else { return };
         let Some(failures) = job.fail_attempt(number, attempt, slave) else { return };
-        if job.task(number).is_some_and(|task| !task.live.is_empty()) {
-            // A second attempt goes on: it may still give the answer.
-            return;
-        }
-        if failures >= max_attempts {
+        let last = job.task(number).is_none_or(|task| task.live.is_empty());
+        if last && failures >= max_attempts {
             return self.fail(id, Failure::Poison { number, attempts: failures, error });
         }
         job.retries += 1;
-        // The last bits of a UUID v5 are as good as drawn, and the same in every run.
-        let jitter = message_id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt));
-        self.wait(id, number, failures - 1, jitter);
+        // Where another attempt is under way it may yet succeed.
+        if last {
+            // The last bits of a UUID v5 are as good as drawn, and the same in every run.
+            let jitter = message_id.uuid().as_u64_pair().1.wrapping_add(u64::from(attempt));
+            self.wait(id, number, failures - 1, jitter);
+        }
     }
 
     fn wait(&mut self, id: JobId, number: TaskNumber, retry: u32, jitter: u64) {
@@ -164,7 +157,13 @@ impl Ledger {
     pub(super) fn draining(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.draining = true;
-        for held in session.waiting().to_vec() {
+        self.give_back_waiting(id);
+    }
+
+    /// Gives what a slave had only fetched to others: that is no failure.
+    pub(super) fn give_back_waiting(&mut self, id: SessionId) {
+        let waiting = self.sessions.get(&id).map(Session::waiting).unwrap_or_default().to_vec();
+        for held in waiting {
             self.take_back(id, held.message_id, held.attempt);
             self.forgo(&held);
         }

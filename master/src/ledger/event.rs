@@ -9,12 +9,12 @@ use tally_common::spec::MaxRejects;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadId(pub u64);
 
-/// A task of a job that was open when the master stopped.
+/// A task of a job that was open when the master stopped, as the store remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoredTask {
     /// Its length in bytes.
     pub bytes: u64,
-    /// What its records came to and the groups in its run, where it has its answer.
+    /// If it has its answer: what its records came to, and the groups in its run.
     pub kept: Option<(TaskTotals, u64)>,
 }
 
@@ -30,7 +30,9 @@ pub enum Event {
         /// How many records may be rejected.
         max_rejects: MaxRejects,
     },
-    /// A job that was open when the master stopped is taken up again. No facts follow from that.
+    /// A job was open when the master stopped, and goes on: it is as if it had been opened, cut, and
+    /// kept here, but for failures and sessions, which are forgotten. Nothing of it is persisted
+    /// again.
     JobRestored {
         /// Its id; one that is known already changes nothing.
         job: JobId,
@@ -38,15 +40,10 @@ pub enum Event {
         priority: Priority,
         /// How many records may be rejected.
         max_rejects: MaxRejects,
-        /// Its tasks so far.
+        /// Its tasks so far, in input order. The next one that is cut follows on these.
         tasks: Vec<RestoredTask>,
-        /// All of its input has arrived.
+        /// Whether all of its input had arrived.
         complete: bool,
-    },
-    /// A job that has ended need not be remembered: its record lives elsewhere from now on.
-    Forget {
-        /// The job; one that has not ended stays.
-        job: JobId,
     },
     /// A task was cut off a job's input.
     TaskCut {
@@ -105,6 +102,18 @@ pub enum Event {
         /// Why, for people.
         error: String,
     },
+    /// A partial was refused at the edge: its checksum, its counts or its spec did not fit. Its
+    /// attempt has failed, and its slave has sent a false partial.
+    PartialRefused {
+        /// Whose it is; perhaps of a session that is over.
+        session: SessionId,
+        /// The task.
+        message_id: MessageId,
+        /// The attempt.
+        attempt: Attempt,
+        /// Why, for people.
+        reason: String,
+    },
     /// A partial has arrived whole.
     PartialArrived {
         /// Whose it is; perhaps of a session that is over.
@@ -119,17 +128,6 @@ pub enum Event {
         groups: u64,
         /// The run's bytes.
         upload: UploadId,
-    },
-    /// A partial was refused before it came here, because it is not what it should be.
-    PartialRefused {
-        /// Whose it is; perhaps of a session that is over.
-        session: SessionId,
-        /// The task.
-        message_id: MessageId,
-        /// The attempt.
-        attempt: Attempt,
-        /// What was wrong with it, for people.
-        reason: String,
     },
     /// A run that was kept no longer holds.
     RunLost {
@@ -155,11 +153,20 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-    /// A user wants a job to be gone.
+    /// A user wants a job to be gone. Of one that was forgotten the store alone knows: this does
+    /// nothing to it.
     Delete {
         /// The job.
         job: JobId,
     },
-    /// Time has gone by.
+    /// A job that has ended is not to be remembered here any more: its record is in the store, and
+    /// from then on it is as unknown to the ledger as one that never was. One that has not ended
+    /// stays.
+    Forget {
+        /// The job.
+        job: JobId,
+    },
+    /// Time has gone by. Comes every 100 ms or so: a long time without one means that the master
+    /// slept, see [`super::Policy::pause`].
     Tick,
 }

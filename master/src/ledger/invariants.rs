@@ -8,6 +8,9 @@ use super::Ledger;
 use super::job::{Phase, add};
 use super::task::Place;
 
+/// Tasks beyond which not every event is followed by a look at all of them.
+pub(super) const MANY_TASKS: usize = 512;
+
 impl Ledger {
     /// Panics where an invariant does not hold: a bug of the ledger's, whatever the events were.
     pub(super) fn check_invariants(&self) {
@@ -16,6 +19,7 @@ impl Ledger {
         self.invariant_jobs_with_waiting_tasks_have_a_turn();
         self.invariant_tasks_and_sessions_agree_on_attempts();
         self.invariant_slots_are_never_exceeded();
+        self.invariant_quarantine_holds_nothing();
         self.invariant_the_first_of_a_session_are_running();
         self.invariant_sums_are_those_of_the_kept_tasks();
         self.invariant_message_ids_name_the_tasks_of_open_jobs();
@@ -31,9 +35,9 @@ impl Ledger {
                 assert_eq!(job.queue.contains(&number), task.place == Place::Queued, "{task:?}");
                 assert_eq!(task.live.is_empty(), task.place != Place::Live, "{task:?}");
                 assert!(task.live.len() <= 2, "more than two attempts at once: {task:?}");
+                let tried = matches!(task.place, Place::Queued | Place::Waiting(_));
                 let poison = task.failures >= self.policy.max_attempts;
-                let waits = matches!(task.place, Place::Waiting(_));
-                assert!(!poison || !waits, "poison is tried again: {task:?}");
+                assert!(!(tried && poison), "poison is tried again: {task:?}");
                 live += u32::from(task.place == Place::Live);
             }
             assert_eq!(job.live, live, "running tasks are miscounted");
@@ -140,8 +144,19 @@ impl Ledger {
     }
 
     fn invariant_jobs_are_listed_once(&self) {
-        let listed: BTreeSet<_> = self.opened.iter().collect();
+        let listed: BTreeSet<_> = self.opened.values().collect();
         assert_eq!(listed.len(), self.opened.len());
         assert!(listed.into_iter().eq(self.jobs.keys()));
+        for (id, job) in &self.jobs {
+            assert_eq!(self.opened.get(&job.opened), Some(id));
+        }
+    }
+
+    fn invariant_quarantine_holds_nothing(&self) {
+        for session in self.sessions.values() {
+            let quarantined = self.quarantined.contains_key(&session.slave);
+            assert_eq!(session.quarantined, quarantined, "{session:?}");
+            assert!(!quarantined || session.held().is_empty(), "{session:?}");
+        }
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) phase: Phase,
+    /// Its place in the order of opening.
+    pub(super) opened: u64,
     pub(super) priority: Priority,
     pub(super) max_rejects: MaxRejects,
     pub(super) tasks: Vec<Task>,
@@ -47,9 +49,10 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(priority: Priority, max_rejects: MaxRejects) -> Self {
+    pub(super) fn new(opened: u64, priority: Priority, max_rejects: MaxRejects) -> Self {
         Self {
             phase: Phase::Receiving,
+            opened,
             priority,
             max_rejects,
             tasks: Vec::new(),

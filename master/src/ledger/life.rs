@@ -1,20 +1,66 @@
-//! A job's life: opened, received, counted, merged, ended, deleted.
+//! A job's life: opened or restored, received, counted, merged, ended, forgotten or deleted.
 
 use tally_common::api::Priority;
 use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::spec::MaxRejects;
 
 use super::job::{Job, Phase};
-use super::{Command, Fact, Failure, Ledger, Merge, Outcome};
+use super::{Command, Fact, Failure, Ledger, Merge, Outcome, RestoredTask};
+
+/// A job as the store remembers it.
+pub(super) struct Restored {
+    pub(super) priority: Priority,
+    pub(super) max_rejects: MaxRejects,
+    pub(super) tasks: Vec<RestoredTask>,
+    pub(super) complete: bool,
+}
 
 impl Ledger {
     pub(super) fn open(&mut self, id: JobId, priority: Priority, max_rejects: MaxRejects) {
         if self.jobs.contains_key(&id) {
             return;
         }
-        self.jobs.insert(id, Job::new(priority, max_rejects));
-        self.opened.push(id);
+        self.add_job(id, priority, max_rejects);
         self.persist(Fact::JobOpened { job: id, priority });
+    }
+
+    /// A job goes on where a master that has stopped left it. What the store remembers of it is not
+    /// said again.
+    pub(super) fn restore(&mut self, id: JobId, restored: Restored) {
+        if self.jobs.contains_key(&id) {
+            return;
+        }
+        self.add_job(id, restored.priority, restored.max_rejects);
+        for (number, task) in (0..).zip(restored.tasks) {
+            self.add_task(id, number, task.bytes);
+            if let (Some((totals, groups)), Some(job)) = (task.kept, self.jobs.get_mut(&id)) {
+                job.keep(number, totals, groups);
+            }
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.queue.is_empty() {
+            // Tasks that are kept were queued for a moment.
+            self.rota.remove(id);
+        }
+        if restored.complete {
+            job.phase = Phase::Running;
+            self.merge_if_counted(id);
+        }
+    }
+
+    fn add_job(&mut self, id: JobId, priority: Priority, max_rejects: MaxRejects) {
+        self.opened_ever += 1;
+        self.opened.insert(self.opened_ever, id);
+        self.jobs.insert(id, Job::new(self.opened_ever, priority, max_rejects));
+    }
+
+    fn add_task(&mut self, id: JobId, number: TaskNumber, bytes: u64) {
+        let message_id = MessageId::of_task(id, number);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.add_task(message_id, bytes);
+            self.tasks.insert(message_id, (id, number));
+            self.enqueue(id, number);
+        }
     }
 
     pub(super) fn task_cut(&mut self, id: JobId, number: TaskNumber, bytes: u64) {
@@ -29,11 +75,8 @@ impl Ledger {
             let error = format!("task {number} was cut when {due} tasks were known");
             return self.fail(id, Failure::Input(error));
         }
-        let message_id = MessageId::of_task(id, number);
-        job.add_task(message_id, bytes);
-        self.tasks.insert(message_id, (id, number));
         self.persist(Fact::TaskCut { job: id, number, bytes });
-        self.enqueue(id, number);
+        self.add_task(id, number, bytes);
     }
 
     pub(super) fn input_complete(&mut self, id: JobId) {
@@ -106,9 +149,8 @@ impl Ledger {
     /// Ends a job that has not ended: forgets its tasks and takes back their attempts.
     pub(super) fn end(&mut self, id: JobId, outcome: Outcome) {
         let Some(job) = self.live_job(id) else { return };
-        let priority = job.priority;
         let tasks = job.end(outcome.clone());
-        self.rota.remove(priority, id);
+        self.rota.remove(id);
         for task in tasks {
             self.tasks.remove(&task.message_id);
             for live in task.live {
@@ -119,11 +161,20 @@ impl Ledger {
         self.commands.push(Command::JobEnded { job: id, outcome });
     }
 
-    /// Forgets a job; one that has not ended is cancelled first.
+    /// Takes a job that has ended out of memory; whether there was one.
+    pub(super) fn remove_ended(&mut self, id: JobId) -> bool {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.ended().is_some()) else {
+            return false;
+        };
+        self.opened.remove(&job.opened);
+        self.jobs.remove(&id);
+        true
+    }
+
+    /// Deletes a job; one that has not ended is cancelled first.
     pub(super) fn delete(&mut self, id: JobId) {
         self.end(id, Outcome::Cancelled);
-        if self.jobs.remove(&id).is_some() {
-            self.opened.retain(|other| *other != id);
+        if self.remove_ended(id) {
             self.persist(Fact::Deleted { job: id });
             self.commands.push(Command::DropJob { job: id });
         }

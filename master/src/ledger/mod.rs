@@ -1,6 +1,10 @@
 //! The ledger: the state of all jobs, tasks, attempts and sessions. Pure: [`Ledger::apply`] takes an
 //! event and the time and gives commands; it never reads a clock, opens a file, waits, or draws a
 //! random number. Whoever executes the commands makes a decision of none of them.
+//!
+//! What must outlive the process leaves as facts ([`Command::Persist`]). A master that starts again
+//! gives each open job back with [`Event::JobRestored`], and nothing else: slaves join anew, failures
+//! are forgotten, and partials of sessions from before count like any others.
 
 mod assign;
 mod attempts;
@@ -10,9 +14,9 @@ mod event;
 mod invariants;
 mod job;
 mod life;
+mod pause;
 mod policy;
 mod quarantine;
-mod restore;
 mod rota;
 mod session;
 #[cfg(test)]
@@ -35,7 +39,7 @@ pub use view::{JobSummary, SessionSummary, TaskState, TaskSummary};
 
 use attempts::Arrived;
 use job::Job;
-use quarantine::Record;
+use life::Restored;
 use rota::Rota;
 use session::Session;
 
@@ -45,12 +49,21 @@ pub struct Ledger {
     policy: Policy,
     /// The time of the event at hand; never goes back.
     now: Duration,
+    /// When the last tick came, or a pause was noticed; at first, the first event.
+    awake: Option<Duration>,
     jobs: BTreeMap<JobId, Job>,
     /// The same jobs in order of opening.
-    opened: Vec<JobId>,
+    opened: BTreeMap<u64, JobId>,
+    /// Jobs that have ever been opened, so that each knows its place in that order.
+    opened_ever: u64,
     sessions: BTreeMap<SessionId, Session>,
     /// Sessions that have ever joined, so that each knows its place in the order of joining.
     joined: u64,
+    /// False partials of each slave since its last right one, where there are any. By slave, not
+    /// session: connecting again clears nobody.
+    false_partials: BTreeMap<SlaveId, u32>,
+    /// Slaves in quarantine, and when that ends.
+    quarantined: BTreeMap<SlaveId, Duration>,
     /// Tasks of the jobs that have not ended. Only looked up, never walked.
     tasks: HashMap<MessageId, (JobId, TaskNumber)>,
     /// Whose turn it is, among the jobs with a task in their queue.
@@ -58,10 +71,6 @@ pub struct Ledger {
     /// Tasks that wait until they are tried again, by when. An entry whose task has moved on
     /// meanwhile means nothing.
     retries: BTreeSet<(Duration, JobId, TaskNumber)>,
-    /// When time was looked at last.
-    ticked: Duration,
-    /// What is held against slaves, over all their sessions.
-    records: BTreeMap<SlaveId, Record>,
     /// What the event at hand has led to so far.
     commands: Vec<Command>,
 }
@@ -72,31 +81,42 @@ impl Ledger {
         Self {
             policy,
             now: Duration::ZERO,
+            awake: None,
             jobs: BTreeMap::new(),
-            opened: Vec::new(),
+            opened: BTreeMap::new(),
+            opened_ever: 0,
             sessions: BTreeMap::new(),
             joined: 0,
+            false_partials: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
             tasks: HashMap::new(),
             rota: Rota::default(),
             retries: BTreeSet::new(),
-            ticked: Duration::ZERO,
-            records: BTreeMap::new(),
             commands: Vec::new(),
         }
     }
 
     /// Takes an event in. `now` is the time since some fixed moment, such as the coordinator's start;
     /// where it goes back it counts as standing still. The commands are to be carried out in order,
-    /// and what a [`Command::Persist`] says is to be durable before the commands after it are.
+    /// and what a [`Command::Persist`] says is to be durable before the commands after it are. The
+    /// facts of one event are one transaction: all of them or none.
     pub fn apply(&mut self, event: Event, now: Duration) -> Vec<Command> {
         self.now = self.now.max(now);
-        let moves_tasks = !matches!(event, Event::Beat { .. });
+        self.notice_pause();
+        let (beat, tick) = (matches!(event, Event::Beat { .. }), matches!(event, Event::Tick));
+        if !beat {
+            self.end_quarantines();
+        }
         self.take(event);
-        if moves_tasks {
+        // A beat moves no task, and there are many.
+        if !beat {
             self.end_waits();
             self.dispatch();
+            // Looking at everything would take a large debug build most of its time.
             #[cfg(any(test, debug_assertions))]
-            self.check_invariants();
+            if tick || self.tasks.len() < invariants::MANY_TASKS {
+                self.check_invariants();
+            }
         }
         std::mem::take(&mut self.commands)
     }
@@ -107,18 +127,12 @@ impl Ledger {
                 self.open(job, priority, max_rejects);
             }
             Event::JobRestored { job, priority, max_rejects, tasks, complete } => {
-                self.restore(job, priority, max_rejects, &tasks, complete);
+                self.restore(job, Restored { priority, max_rejects, tasks, complete });
             }
-            Event::Forget { job } => self.forget(job),
             Event::TaskCut { job, number, bytes } => self.task_cut(job, number, bytes),
             Event::InputComplete { job } => self.input_complete(job),
             Event::InputFailed { job, error } => self.fail(job, Failure::Input(error)),
-            Event::SlaveJoined { session, slave, workers } => {
-                self.joined += 1;
-                let mut joined = Session::new(slave, workers, self.joined, self.now);
-                joined.quarantined = self.is_quarantined(slave);
-                self.sessions.entry(session).or_insert(joined);
-            }
+            Event::SlaveJoined { session, slave, workers } => self.join(session, slave, workers),
             Event::Beat { session } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.last_beat = self.now;
@@ -129,24 +143,34 @@ impl Ledger {
             Event::TaskFailed { session, message_id, attempt, error } => {
                 self.attempt_failed(session, message_id, attempt, error);
             }
+            Event::PartialRefused { session, message_id, attempt, reason } => {
+                self.attempt_failed(session, message_id, attempt, reason);
+                self.false_partial(session);
+            }
             Event::PartialArrived { session, message_id, attempt, totals, groups, upload } => {
                 self.partial(&Arrived { session, message_id, attempt, totals, groups, upload });
-            }
-            Event::PartialRefused { session, message_id, attempt, reason } => {
-                self.partial_refused(session, message_id, attempt, reason);
             }
             Event::RunLost { job, number } => self.run_lost(job, number),
             Event::MergeDone { job } => self.merge_done(job),
             Event::MergeFailed { job, error } => self.merge_failed(job, error),
             Event::Cancel { job } => self.end(job, Outcome::Cancelled),
             Event::Delete { job } => self.delete(job),
+            Event::Forget { job } => {
+                self.remove_ended(job);
+            }
             Event::Tick => {
-                self.sleep_through_pause();
-                self.end_quarantines();
+                self.awake = Some(self.now);
                 self.end_silent_sessions();
                 self.end_late_attempts();
             }
         }
+    }
+
+    fn join(&mut self, id: SessionId, slave: SlaveId, workers: u32) {
+        self.joined += 1;
+        let mut joined = Session::new(slave, workers, self.joined, self.now);
+        joined.quarantined = self.quarantined.contains_key(&slave);
+        self.sessions.entry(id).or_insert(joined);
     }
 
     fn persist(&mut self, fact: Fact) {

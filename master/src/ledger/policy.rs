@@ -24,11 +24,11 @@ pub struct Policy {
     pub straggler_factor: u32,
     /// And at least so long.
     pub straggler_floor: Duration,
-    /// Partials in a row that were not right after which a slave is quarantined.
+    /// False partials of one slave, without a right one between them, that put it into quarantine.
     pub max_false_partials: u32,
-    /// How long a quarantined slave gets nothing to count.
+    /// How long a slave stays there.
     pub quarantine: Duration,
-    /// A longer time between two ticks is a pause of the master, not of the slaves.
+    /// A longer time than this between two ticks means that the master slept, or its machine.
     pub pause: Duration,
 }
 

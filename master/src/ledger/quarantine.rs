@@ -1,105 +1,70 @@
-//! Slaves whose partials are not right get nothing to count for some time; and a pause of the master
-//! itself is held against nobody.
+//! Slaves that are not to be trusted for a while: those that send false partials, one after another.
 
-use std::time::Duration;
-
-use tally_common::id::{Attempt, MessageId, SessionId, SlaveId};
+use tally_common::id::{SessionId, SlaveId};
 
 use super::Ledger;
+use super::session::Session;
 
-/// Slaves of which something is remembered; beyond that, small things are forgotten. A slave takes a new
-/// id with each start.
-const MAX_RECORDS: usize = 4096;
-
-/// What is held against a slave.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Record {
-    /// Partials in a row that were not right.
-    false_partials: u32,
-    /// It gets nothing to count until then.
-    until: Option<Duration>,
-}
+/// Slaves with a false partial or two that are remembered; with more, all begin anew. A slave has a new
+/// id with each start, so those that are gone would otherwise stay for ever.
+const MAX_SUSPECTS: usize = 4096;
 
 impl Ledger {
-    pub(super) fn partial_refused(
-        &mut self,
-        session: SessionId,
-        message_id: MessageId,
-        attempt: Attempt,
-        reason: String,
-    ) {
-        let slave = self.sessions.get(&session).map(|session| session.slave);
-        self.attempt_failed(session, message_id, attempt, reason);
-        if let Some(slave) = slave {
-            self.note_false_partial(slave);
-        }
-    }
-
-    pub(super) fn is_quarantined(&self, slave: SlaveId) -> bool {
-        self.records.get(&slave).is_some_and(|record| record.until.is_some())
-    }
-
-    /// A partial of the slave was right: what was held against it is forgotten.
-    pub(super) fn note_right_partial(&mut self, slave: SlaveId) {
-        if !self.is_quarantined(slave) {
-            self.records.remove(&slave);
-        }
-    }
-
-    /// A partial of the slave was not right. What a slave that is quarantined holds goes to others:
-    /// what it is counting will not be believed.
-    pub(super) fn note_false_partial(&mut self, slave: SlaveId) {
-        let until = self.now + self.policy.quarantine;
-        if self.records.len() >= MAX_RECORDS {
-            self.records.retain(|_, record| record.until.is_some());
-        }
-        let record = self.records.entry(slave).or_default();
-        record.false_partials += 1;
-        if record.false_partials < self.policy.max_false_partials || record.until.is_some() {
+    /// A partial of a session was false. Of one that is over nobody knows the slave any more.
+    pub(super) fn false_partial(&mut self, session: SessionId) {
+        let Some(slave) = self.sessions.get(&session).map(|session| session.slave) else { return };
+        if self.quarantined.contains_key(&slave) {
+            // It was sent before.
             return;
         }
-        record.until = Some(until);
-        let sessions = self.sessions.iter_mut().filter(|(_, session)| session.slave == slave);
-        let mut held = Vec::new();
-        for (id, session) in sessions {
-            session.quarantined = true;
-            held.extend(session.held().iter().map(|held| (*id, *held)));
+        if self.false_partials.len() >= MAX_SUSPECTS {
+            self.false_partials.clear();
         }
-        for (id, held) in held {
-            // A job may end with the failure of another one of these.
-            let Some((slave, held)) = self.take_back(id, held.message_id, held.attempt) else {
-                continue;
-            };
-            let error = "its slave was quarantined".to_owned();
-            match held.started {
-                Some(_) => self.fail_attempt(id, slave, &held, error),
-                None => self.forgo(&held),
+        let count = self.false_partials.entry(slave).or_default();
+        *count += 1;
+        if *count >= self.policy.max_false_partials {
+            self.quarantine(slave);
+        }
+    }
+
+    /// Takes all that a slave holds back. What it was counting has failed, for its answer would not
+    /// have been believed; what it had only fetched has not.
+    fn quarantine(&mut self, slave: SlaveId) {
+        self.false_partials.remove(&slave);
+        self.quarantined.insert(slave, self.now + self.policy.quarantine);
+        for id in self.sessions_of(slave) {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            session.quarantined = true;
+            self.give_back_waiting(id);
+            let counting = self.sessions.get(&id).map(Session::held).unwrap_or_default().to_vec();
+            for held in counting {
+                // Its job may have ended with another one of these.
+                if self.take_back(id, held.message_id, held.attempt).is_some() {
+                    let error = "its slave was put into quarantine for false partials".to_owned();
+                    self.fail_attempt(id, slave, &held, error);
+                }
             }
         }
     }
 
+    /// Lets slaves work again that have been in quarantine for long enough.
     pub(super) fn end_quarantines(&mut self) {
-        let now = self.now;
-        let over = |record: &Record| record.until.is_some_and(|until| until <= now);
-        if !self.records.values().any(over) {
-            return;
-        }
-        self.records.retain(|_, record| !over(record));
-        for session in self.sessions.values_mut() {
-            session.quarantined =
-                self.records.get(&session.slave).is_some_and(|r| r.until.is_some());
+        let over = self.quarantined.iter().filter(|(_, until)| **until <= self.now);
+        let over: Vec<SlaveId> = over.map(|(slave, _)| *slave).collect();
+        for slave in over {
+            self.quarantined.remove(&slave);
+            for id in self.sessions_of(slave) {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.quarantined = false;
+                }
+            }
         }
     }
 
-    /// Where much more time has gone by than between two ticks, it was the master that slept, or its
-    /// machine: nobody could have been heard meanwhile.
-    pub(super) fn sleep_through_pause(&mut self) {
-        let gap = self.now.saturating_sub(std::mem::replace(&mut self.ticked, self.now));
-        if gap <= self.policy.pause {
-            return;
-        }
-        for session in self.sessions.values_mut() {
-            session.shift(gap, self.now);
-        }
+    /// The sessions of a slave: more than one where it has connected again before the old one was
+    /// found dead.
+    fn sessions_of(&self, slave: SlaveId) -> Vec<SessionId> {
+        let of = self.sessions.iter().filter(|(_, session)| session.slave == slave);
+        of.map(|(id, _)| *id).collect()
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct Session {
     /// Its place in the order of joining.
     pub(super) joined: u64,
     pub(super) draining: bool,
+    /// Its slave is in quarantine.
     pub(super) quarantined: bool,
     pub(super) last_beat: Duration,
     pub(super) completed: u64,
@@ -58,31 +59,23 @@ impl Session {
         self.held.get(self.workers as usize..).unwrap_or_default()
     }
 
-    /// Whether it is to get no more tasks.
-    pub(super) fn takes_none(&self) -> bool {
-        self.draining || self.quarantined
-    }
-
-    /// Forgives it a time in which nobody could be heard.
-    pub(super) fn shift(&mut self, by: Duration, now: Duration) {
-        let times = self.held.iter_mut().filter_map(|held| held.started.as_mut());
-        for time in times.chain([&mut self.last_beat]) {
-            *time = (*time + by).min(now);
-        }
+    /// Whether it may be given anything at all.
+    pub(super) fn takes_work(&self) -> bool {
+        !self.draining && !self.quarantined
     }
 
     /// Workers without a task.
     pub(super) fn free_workers(&self) -> u32 {
-        if self.takes_none() { 0 } else { self.workers.saturating_sub(self.held.len() as u32) }
+        self.room_up_to(self.workers)
     }
 
     /// Room for attempts, those fetched ahead included: one running and one waiting for each worker.
     pub(super) fn room(&self) -> u32 {
-        if self.takes_none() {
-            0
-        } else {
-            (2 * self.workers).saturating_sub(self.held.len() as u32)
-        }
+        self.room_up_to(2 * self.workers)
+    }
+
+    fn room_up_to(&self, limit: u32) -> u32 {
+        if self.takes_work() { limit.saturating_sub(self.held.len() as u32) } else { 0 }
     }
 
     /// How much it holds for its size, in 1024ths of its workers: so that large slaves and small ones
@@ -111,6 +104,15 @@ impl Session {
         let released = self.held.remove(self.held.iter().position(is)?);
         self.start(now);
         Some(released)
+    }
+
+    /// The master slept: what happened before it did is so much less long ago.
+    pub(super) fn slept(&mut self, gap: Duration, now: Duration) {
+        let later = |time: Duration| time.saturating_add(gap).min(now);
+        self.last_beat = later(self.last_beat);
+        for started in self.held.iter_mut().filter_map(|held| held.started.as_mut()) {
+            *started = later(*started);
+        }
     }
 
     pub(super) fn into_held(self) -> Vec<Held> {

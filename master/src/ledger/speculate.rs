@@ -8,6 +8,7 @@ use tally_common::id::{JobId, MessageId, SessionId, TaskNumber};
 use super::Ledger;
 use super::job::Job;
 use super::session::Session;
+use super::task::Task;
 
 /// An attempt that takes much longer than others of its job.
 struct Straggler {
@@ -46,7 +47,10 @@ impl Ledger {
             };
             let limit = patience.entry(held.job).or_insert_with(|| self.patience(job));
             let late = limit.is_some_and(|limit| self.now > started + limit);
-            if late && job.task(held.number).is_some_and(|task| task.live.len() == 1) {
+            // One that has failed too often has its last attempt.
+            let may =
+                |task: &Task| task.live.len() == 1 && task.failures < self.policy.max_attempts;
+            if late && job.task(held.number).is_some_and(may) {
                 let (job, number, message_id) = (held.job, held.number, held.message_id);
                 found.push(Straggler { started, job, number, message_id });
             }

@@ -67,7 +67,7 @@ pub struct SessionSummary {
     pub failed: u64,
     /// It takes no more.
     pub draining: bool,
-    /// It gets nothing to count for some time: its partials were not right.
+    /// Its slave is in quarantine, and gets nothing.
     pub quarantined: bool,
     /// When it was last heard of, on the ledger's clock.
     pub last_beat: Duration,
@@ -109,9 +109,9 @@ impl Ledger {
         self.jobs.get(id).map(Job::summary)
     }
 
-    /// All jobs that have not been deleted, in order of opening.
+    /// All jobs that have been neither deleted nor forgotten, in order of opening.
     pub fn jobs(&self) -> impl Iterator<Item = (&JobId, JobSummary)> {
-        self.opened.iter().filter_map(|id| Some((id, self.job(id)?)))
+        self.opened.values().filter_map(|id| Some((id, self.job(id)?)))
     }
 
     /// A session, as it is.

@@ -1,13 +1,17 @@
 //! Seeded simulation: the ledger among slaves that join, leave, hang, die without a word, answer
 //! late, twice, out of order or wrongly, inputs and merges that fail, users who cancel and delete,
-//! and a master that sleeps, dies, before and behind a commit, and comes back with what is durable. After each event the ledger checks its invariants and an [`oracle::Oracle`], which knows
-//! nothing of how the ledger works, checks its commands; at the end every job has ended as it should.
+//! and a master that sleeps, stops at any moment and starts again from what its [`store::Store`]
+//! holds. After each event the ledger checks its invariants and an [`oracle::Oracle`], which knows
+//! nothing of how the ledger works, checks its commands, over all restarts; at the end every job has
+//! ended as it should, and what is stored is what its input holds.
 //!
-//! `TALLY_SIM_SEEDS` sets how many seeds are run, `TALLY_SIM_SEED` runs one alone.
+//! `TALLY_SIM_SEEDS` sets how many seeds are run; `TALLY_SIM_SEED` runs one alone and tells all that
+//! happens with it (`cargo test -p tally-master --lib exactly_once -- --nocapture`).
 
 mod mistake;
 mod oracle;
 mod random;
+mod store;
 mod world;
 
 use std::panic::catch_unwind;
@@ -17,6 +21,9 @@ use world::World;
 
 /// Seeds in a normal run of the tests.
 const SEEDS: u64 = 2000;
+
+/// One seed in so many is run twice more, to see that it tells the same story.
+const RERUN_EVERY: u64 = 64;
 
 fn run(seed: u64, mistake: Option<Mistake>) -> World {
     live(World::new(seed, mistake, false))
@@ -38,6 +45,11 @@ fn number(name: &str) -> Option<u64> {
     Some(std::env::var(name).ok()?.parse().expect("a number of seeds, or a seed"))
 }
 
+/// Runs a seed as the only one that matters; whether all that was promised was kept.
+fn holds(seed: u64, mistake: Option<Mistake>) -> bool {
+    catch_unwind(|| run(seed, mistake)).is_ok()
+}
+
 #[test]
 fn exactly_once_whatever_happens() {
     if let Some(seed) = number("TALLY_SIM_SEED") {
@@ -45,10 +57,9 @@ fn exactly_once_whatever_happens() {
         return;
     }
     for seed in 0..number("TALLY_SIM_SEEDS").unwrap_or(SEEDS) {
-        let ran = catch_unwind(|| run(seed, None));
-        assert!(ran.is_ok(), "seed {seed} fails: TALLY_SIM_SEED={seed} runs it alone");
-        if seed % 100 == 0 {
-            assert_eq!(story(seed), story(seed), "seed {seed} does not give the same story twice");
+        assert!(holds(seed, None), "seed {seed} fails: TALLY_SIM_SEED={seed} runs it alone");
+        if seed % RERUN_EVERY == 0 {
+            assert_eq!(story(seed), story(seed), "seed {seed} is not the same each time");
         }
     }
 }
@@ -56,24 +67,18 @@ fn exactly_once_whatever_happens() {
 #[test]
 fn all_that_can_happen_does() {
     let mut seen = oracle::Seen::default();
-    for seed in 0..100 {
+    for seed in 0..300 {
         seen.add(&run(seed, None).seen());
     }
-    assert!(seen.all(), "the simulation is too tame: {seen:?}");
-}
-
-#[test]
-fn a_seed_gives_the_same_story_each_time() {
-    for seed in 0..20 {
-        assert_eq!(story(seed), story(seed), "seed {seed}");
-    }
+    println!("{seen:#?}");
+    assert_eq!(seen.missing(), [""; 0], "the simulation is too tame");
 }
 
 #[test]
 fn the_simulation_finds_planted_mistakes() {
     for mistake in Mistake::ALL {
-        let found = (0..1000).find(|seed| catch_unwind(|| run(*seed, Some(mistake))).is_err());
-        let found = found.unwrap_or_else(|| panic!("{mistake:?} is not found"));
-        println!("{mistake:?} is found by seed {found}");
+        let found = (0..1000).find(|seed| !holds(*seed, Some(*mistake)));
+        let seed = found.unwrap_or_else(|| panic!("{mistake:?} is not found"));
+        println!("{mistake:?} is found with seed {seed}");
     }
 }

@@ -213,23 +213,3 @@ fn a_task_fetched_ahead_has_its_time_from_when_it_begins() {
     assert_eq!(bench.seconds(50), []);
     assert!(!bench.seconds(11).is_empty());
 }
-
-#[test]
-fn the_last_failure_waits_for_a_second_attempt() {
-    let mut bench = Bench::new();
-    bench.join(1, 2);
-    bench.open(1, 2);
-    // Task 1 is quick, task 0 fails three times and then takes long.
-    bench.answer(1, (1, 1), 1);
-    let mut attempt = 1;
-    for _ in 0..3 {
-        bench.fail(1, (1, 0), attempt);
-        bench.seconds(11);
-        attempt = bench.ledger.tasks(&job(1)).next().unwrap().attempts;
-    }
-    bench.seconds(10);
-    assert_eq!(assigned(&bench.join(2, 1)), [(2, 0, attempt + 1)], "a straggler");
-    assert_eq!(bench.fail(1, (1, 0), attempt), [], "another one still counts it");
-    let kept = bench.answer(2, (1, 0), attempt + 1);
-    assert!(matches!(kept[0], Command::KeepRun { .. }));
-}

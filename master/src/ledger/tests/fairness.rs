@@ -151,3 +151,38 @@ fn a_quick_job_is_not_speculated_on_within_the_floor() {
     assert_eq!(bench.wait(Duration::from_millis(1900)), []);
     assert_eq!(assigned(&bench.wait(Duration::from_millis(600))), [(2, 0, 2)]);
 }
+
+#[test]
+fn a_task_that_has_failed_too_often_gets_no_second_attempt_beside_its_last() {
+    let mut bench = straggling();
+    // Two fail it; the other of the last two attempts is still under way.
+    bench.seconds(1);
+    for n in 3..=5 {
+        bench.fail(n - 1, (1, 0), n as Attempt - 1);
+        assert_eq!(assigned(&bench.join(n, 1)), [(n, 0, n as Attempt)], "slave {n}");
+    }
+    bench.join(6, 1);
+    bench.fail(1, (1, 0), 1);
+    // Four attempts have failed, and one is left.
+    assert_eq!((bench.state(1), bench.summary(1).running), (JobState::Running, 1));
+    assert_eq!(bench.seconds(30), []);
+    let kept = bench.answer(5, (1, 0), 5);
+    assert!(matches!(kept[0], Command::KeepRun { .. }), "{kept:?}");
+}
+
+#[test]
+fn a_task_fails_for_good_with_its_last_attempt_only() {
+    let mut bench = straggling();
+    bench.seconds(1);
+    for n in 3..=5 {
+        bench.fail(n - 1, (1, 0), n as Attempt - 1);
+        bench.join(n, 1);
+    }
+    assert_eq!(bench.fail(1, (1, 0), 1), []);
+    let ended = bench.fail(5, (1, 0), 5);
+    let Some(crate::ledger::Failure::Poison { attempts, .. }) = bench.summary(1).failure().cloned()
+    else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(attempts, 5);
+}

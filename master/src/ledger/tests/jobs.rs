@@ -1,7 +1,7 @@
 //! A job's life, and what is made durable in it.
 
 use super::*;
-use crate::ledger::{Fact, Failure, Merge, Outcome, Refusal, RestoredTask};
+use crate::ledger::{Fact, Failure, Merge, Outcome, Refusal};
 
 fn only_failed(commands: &[Command]) -> &Failure {
     match commands {
@@ -38,7 +38,10 @@ fn facts_come_before_what_acknowledges_them() {
     let (priority, max_rejects) = (Priority::Low, MaxRejects::default());
     let opened = bench.apply_all(Event::JobOpened { job, priority, max_rejects });
     assert_eq!(opened, [Command::Persist(Fact::JobOpened { job, priority })]);
-    bench.apply(Event::TaskCut { job, number: 0, bytes: BYTES });
+    let cut = bench.apply_all(Event::TaskCut { job, number: 0, bytes: BYTES });
+    assert_eq!(cut, [Command::Persist(Fact::TaskCut { job, number: 0, bytes: BYTES })]);
+    // A repeat is no news.
+    assert_eq!(bench.apply_all(Event::TaskCut { job, number: 0, bytes: BYTES }), []);
     let complete = bench.apply_all(Event::InputComplete { job });
     assert_eq!(complete, [Command::Persist(Fact::InputComplete { job, tasks: 1 })]);
     let (message_id, upload) = (message(1, 0), UploadId(7));
@@ -59,6 +62,11 @@ fn facts_come_before_what_acknowledges_them() {
             Command::StartMerge { job, outcome: Merge::Result },
         ]
     );
+    assert_eq!(
+        bench.apply_all(Event::RunLost { job, number: 0 }),
+        [Command::Persist(Fact::RunLost { job, number: 0 })]
+    );
+    bench.answer(1, (1, 0), 1);
     let outcome = Outcome::Succeeded;
     assert_eq!(
         bench.apply_all(Event::MergeDone { job }),
@@ -246,66 +254,4 @@ fn jobs_are_listed_in_order_of_opening() {
     bench.apply(Event::Delete { job: job(3) });
     let listed: Vec<_> = bench.ledger.jobs().map(|(id, summary)| (*id, summary.tasks)).collect();
     assert_eq!(listed, [(job(1), 1), (job(2), 1)]);
-}
-
-fn restored(kept: &[bool]) -> Vec<RestoredTask> {
-    let task = |kept: &bool| RestoredTask { bytes: BYTES, kept: kept.then(|| (totals(5, 1), 2)) };
-    kept.iter().map(task).collect()
-}
-
-fn restore(bench: &mut Bench, n: u128, kept: &[bool], complete: bool) -> Vec<Command> {
-    let (priority, max_rejects) = (Priority::Default, MaxRejects::Count(9));
-    let tasks = restored(kept);
-    bench.apply_all(Event::JobRestored { job: job(n), priority, max_rejects, tasks, complete })
-}
-
-#[test]
-fn a_restored_job_goes_on_where_it_stopped() {
-    let mut bench = Bench::new();
-    bench.join(1, 2);
-    let commands = restore(&mut bench, 1, &[true, false, true, false], true);
-    assert_eq!(assigned(&commands), [(1, 1, 1), (1, 3, 1)]);
-    assert!(!commands.iter().any(|command| matches!(command, Command::Persist(_))));
-    let summary = bench.summary(1);
-    assert_eq!((summary.kept, summary.totals.records, summary.groups), (2, 10, 4));
-    assert_eq!(restore(&mut bench, 1, &[], true), [], "a repeat changes nothing");
-    bench.answer(1, (1, 1), 1);
-    let merge = bench.answer(1, (1, 3), 1);
-    assert!(merge.contains(&Command::StartMerge { job: job(1), outcome: Merge::Result }));
-}
-
-#[test]
-fn a_restored_job_that_was_counted_is_merged() {
-    let mut bench = Bench::new();
-    let merge = Command::StartMerge { job: job(1), outcome: Merge::Result };
-    assert_eq!(restore(&mut bench, 1, &[true, true], true), [merge]);
-}
-
-#[test]
-fn a_restored_input_goes_on_with_the_next_task() {
-    let mut bench = Bench::new();
-    restore(&mut bench, 1, &[true, false], false);
-    assert_eq!(bench.state(1), JobState::Receiving);
-    bench.apply(Event::TaskCut { job: job(1), number: 2, bytes: BYTES });
-    bench.apply(Event::InputComplete { job: job(1) });
-    assert_eq!((bench.state(1), bench.summary(1).tasks), (JobState::Running, 3));
-}
-
-#[test]
-fn a_partial_from_before_the_restart_counts() {
-    let mut bench = Bench::new();
-    restore(&mut bench, 1, &[false], true);
-    let kept = bench.answer(17, (1, 0), 3);
-    assert!(matches!(kept[0], Command::KeepRun { .. }));
-}
-
-#[test]
-fn only_ended_jobs_are_forgotten() {
-    let mut bench = Bench::new();
-    bench.open(1, 1);
-    assert_eq!(bench.apply_all(Event::Forget { job: job(1) }), []);
-    assert_eq!(bench.state(1), JobState::Running);
-    bench.apply(Event::Cancel { job: job(1) });
-    assert_eq!(bench.apply_all(Event::Forget { job: job(1) }), []);
-    assert_eq!(bench.ledger.jobs().count(), 0);
 }

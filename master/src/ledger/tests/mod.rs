@@ -3,6 +3,9 @@
 mod attempts;
 mod fairness;
 mod jobs;
+mod pauses;
+mod quarantine;
+mod restart;
 mod slaves;
 
 use std::time::Duration;
@@ -116,6 +119,13 @@ impl Bench {
             groups: 1,
             upload: UploadId(self.uploads),
         })
+    }
+
+    /// A partial of an attempt is refused before the ledger sees it.
+    fn refuse(&mut self, from: u128, task: (u128, TaskNumber), attempt: Attempt) -> Vec<Command> {
+        let (session, message_id) = (session(from), message(task.0, task.1));
+        let reason = "its checksum does not fit".to_owned();
+        self.apply(Event::PartialRefused { session, message_id, attempt, reason })
     }
 
     fn fail(&mut self, from: u128, task: (u128, TaskNumber), attempt: Attempt) -> Vec<Command> {

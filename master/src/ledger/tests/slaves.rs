@@ -7,7 +7,7 @@ fn a_silent_slave_dies_after_three_missed_beats() {
     let mut bench = Bench::new();
     bench.join(1, 1);
     bench.join(2, 1);
-    for second in 1..4 {
+    for second in 1..=3 {
         bench.now = Duration::from_secs(second);
         bench.apply(Event::Beat { session: session(2) });
         assert_eq!(bench.apply(Event::Tick), []);
@@ -115,66 +115,4 @@ fn a_session_says_what_it_has_done() {
     assert_eq!((summary.completed, summary.failed), (1, 1));
     assert_eq!((summary.running, summary.prefetched), (1, 1));
     assert_eq!(summary.slave, slave(1));
-}
-
-#[test]
-fn a_pause_of_the_master_is_held_against_nobody() {
-    let mut bench = Bench::new();
-    bench.join(1, 1);
-    bench.open(1, 1);
-    bench.seconds(1);
-    // Its machine slept for an hour; the first thing that it hears of is its own clock.
-    bench.now += Duration::from_secs(3600);
-    assert_eq!(bench.apply(Event::Tick), []);
-    assert_eq!(bench.ledger.sessions().count(), 1);
-    // From here on silence counts again.
-    for _ in 0..8 {
-        bench.now += Duration::from_millis(500);
-        bench.apply(Event::Tick);
-    }
-    assert_eq!(bench.ledger.sessions().count(), 0);
-}
-
-#[test]
-fn a_slave_that_hands_in_nonsense_is_set_aside_for_a_while() {
-    let mut bench = Bench::new();
-    bench.join(1, 1);
-    bench.join(2, 1);
-    bench.open(1, 8);
-    let refuse = |bench: &mut Bench, number| {
-        let (session, message_id) = (session(1), message(1, number));
-        let reason = "its checksum does not fit".to_owned();
-        bench.apply(Event::PartialRefused { session, message_id, attempt: 1, reason })
-    };
-    refuse(&mut bench, 0);
-    bench.answer_with(1, (1, 2), 1, totals(BYTES + 1, 0));
-    assert!(!bench.ledger.session(&session(1)).unwrap().quarantined);
-    let set_aside = refuse(&mut bench, 4);
-    let shown = bench.ledger.session(&session(1)).unwrap();
-    assert!(shown.quarantined && shown.running + shown.prefetched == 0, "{set_aside:?}");
-    assert!(assigned(&set_aside).iter().all(|(to, ..)| *to == 2));
-    // A new session does not help it; time does.
-    bench.leave(1);
-    bench.apply(Event::SlaveJoined { session: session(3), slave: slave(1), workers: 1 });
-    assert!(bench.ledger.session(&session(3)).unwrap().quarantined);
-    bench.apply(Event::Cancel { job: job(1) });
-    bench.seconds(601);
-    bench.open(2, 4);
-    let shown = bench.ledger.session(&session(3)).unwrap();
-    assert!(!shown.quarantined && shown.running > 0);
-}
-
-#[test]
-fn a_right_partial_makes_up_for_wrong_ones() {
-    let mut bench = Bench::new();
-    bench.join(1, 1);
-    bench.open(1, 9);
-    for _ in 0..2 {
-        for right in [false, false, true] {
-            let held = bench.ledger.tasks(&job(1)).find(|task| !task.sessions.is_empty()).unwrap();
-            let records = if right { 5 } else { BYTES + 1 };
-            bench.answer_with(1, (1, held.number), held.attempts, totals(records, 0));
-        }
-    }
-    assert!(!bench.ledger.session(&session(1)).unwrap().quarantined);
 }

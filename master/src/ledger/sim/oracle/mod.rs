@@ -1,7 +1,9 @@
 //! The oracle: its own simple account of what the ledger has said, against which everything that the
 //! ledger says next is checked. It knows the promises, not the ways in which they are kept.
 
+mod life;
 mod seen;
+mod trust;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +19,11 @@ use crate::ledger::{Command, Event, Fact, Ledger, Merge, Outcome, TaskState, Upl
 /// How long a slave may be silent: the promise, not the policy's value.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// A longer time between two ticks is a pause of the master, which is held against nobody.
+/// A longer time than this between two events is the master's own silence.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Partials in a row that may be wrong, and how long a slave with more of them gets nothing.
-const FALSE_PARTIALS: (u32, Duration) = (3, Duration::from_secs(600));
-
 pub(super) use seen::Seen;
+pub(super) use trust::QUARANTINE;
 
 #[derive(Default)]
 struct Task {
@@ -35,33 +35,38 @@ struct Task {
 }
 
 struct Job {
+    /// Whether the ledger knows it: not between a restart and the job's restoration, and not when it
+    /// was forgotten.
+    known: bool,
+    /// Tasks that it was restored with, if it was.
+    restored: usize,
     max_rejects: MaxRejects,
     tasks: Vec<MessageId>,
     complete: bool,
     merging: Option<Merge>,
     ended: Option<Outcome>,
-    /// The ledger knows it: after a restart, only once it is restored; after its end, until it is
-    /// forgotten.
-    present: bool,
-}
-
-/// What is held against a slave.
-#[derive(Default)]
-struct Record {
-    false_partials: u32,
-    until: Option<Duration>,
 }
 
 struct Session {
     slave: SlaveId,
     workers: usize,
     draining: bool,
+    /// When it was last heard of, in time that the master was awake.
     heard: Duration,
-    held: Vec<(MessageId, Attempt)>,
+    /// The attempts that it holds, and since when, in time that the master was awake.
+    held: Vec<(MessageId, Attempt, Duration)>,
+}
+
+/// An attempt that was taken back.
+struct Cancelled {
+    message_id: MessageId,
+    slave: SlaveId,
+    since: Duration,
 }
 
 /// A partial that waits for its verdict, and whether it is right.
 struct Upload {
+    session: SessionId,
     message_id: MessageId,
     totals: TaskTotals,
     right: bool,
@@ -75,158 +80,82 @@ pub(super) struct Oracle {
     uploads: BTreeMap<UploadId, Upload>,
     /// Slaves that have failed something: they may have to wait while there is work.
     failed: BTreeSet<SlaveId>,
-    records: BTreeMap<SlaveId, Record>,
-    ticked: Duration,
-    now: Duration,
+    /// Sessions of earlier lives of the master.
+    earlier: BTreeSet<SessionId>,
+    false_partials: BTreeMap<SlaveId, u32>,
+    quarantined: BTreeMap<SlaveId, Duration>,
+    /// The latest time that the ledger has heard of, and how much of it the master was awake.
+    clock: Option<Duration>,
+    awake: Duration,
+    /// Of the event at hand.
     facts: Vec<Fact>,
+    cancelled: Vec<Cancelled>,
+    assigned: Vec<MessageId>,
+    max_attempts: u32,
     pub(super) seen: Seen,
 }
 
 impl Oracle {
-    /// Takes note of an event, before the ledger hears of it.
+    pub(super) fn new(max_attempts: u32) -> Self {
+        Self { max_attempts, ..Self::default() }
+    }
+
+    /// Takes note of an event that the ledger has heard of.
     pub(super) fn before(&mut self, event: &Event, right: bool, now: Duration) {
-        self.now = now;
+        self.time_is(now);
+        if !matches!(event, Event::Beat { .. }) {
+            self.end_quarantines();
+        }
         match event {
-            Event::JobOpened { job, max_rejects, .. } => {
-                let (max_rejects, tasks, complete) = (*max_rejects, Vec::new(), false);
-                let (merging, ended, present) = (None, None, true);
-                let opened = Job { max_rejects, tasks, complete, merging, ended, present };
-                self.jobs.entry(*job).or_insert(opened);
+            Event::JobOpened { job, max_rejects, .. } => self.opened(*job, *max_rejects),
+            Event::JobRestored { job, tasks, complete, .. } => {
+                self.restored(*job, tasks, *complete);
             }
+            Event::Forget { job } => self.forgotten(*job),
             Event::TaskCut { job, number, .. } => self.task_cut(*job, *number),
             Event::InputComplete { job } => {
-                if let Some(job) = self.jobs.get_mut(job) {
+                if let Some(job) = self.jobs.get_mut(job).filter(|job| job.ended.is_none()) {
                     job.complete = true;
                 }
             }
             Event::SlaveJoined { session, slave, workers } => {
                 let (slave, workers) = (*slave, *workers as usize);
                 let (draining, held) = (false, Vec::new());
-                let joined = Session { slave, workers, draining, heard: now, held };
+                let joined = Session { slave, workers, draining, heard: self.awake, held };
                 self.sessions.insert(*session, joined);
+                self.seen.rejoined_in_quarantine +=
+                    u64::from(self.quarantined.contains_key(&slave));
             }
             Event::Beat { session } => {
                 if let Some(session) = self.sessions.get_mut(session) {
-                    session.heard = now;
+                    session.heard = self.awake;
                 }
             }
             Event::SlaveDraining { session } => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.draining = true;
+                    self.seen.drains += 1;
                 }
             }
-            Event::SlaveLeft { session } => self.session_over(*session),
+            Event::SlaveLeft { session } => {
+                self.seen.deaths += 1;
+                self.session_over(*session);
+            }
             Event::TaskFailed { session, message_id, attempt, .. } => {
                 self.attempt_over(*session, *message_id, *attempt, true);
             }
             Event::PartialArrived { session, message_id, attempt, totals, upload, .. } => {
                 self.attempt_over(*session, *message_id, *attempt, !right);
-                let (message_id, totals) = (*message_id, *totals);
-                self.uploads.insert(*upload, Upload { message_id, totals, right });
+                let (session, message_id, totals) = (*session, *message_id, *totals);
+                self.uploads.insert(*upload, Upload { session, message_id, totals, right });
             }
             Event::PartialRefused { session, message_id, attempt, .. } => {
-                self.note_false_partial(*session);
                 self.attempt_over(*session, *message_id, *attempt, true);
+                self.false_partial(*session);
+                self.seen.refused += 1;
             }
             Event::RunLost { job, number } => self.run_lost(*job, *number),
-            Event::JobRestored { job, .. } => {
-                if let Some(job) = self.jobs.get_mut(job) {
-                    job.present = true;
-                }
-            }
-            Event::Forget { job } => {
-                if let Some(job) = self.jobs.get_mut(job) {
-                    job.present &= job.ended.is_none();
-                }
-            }
-            Event::Tick => self.tick(),
             _ => {}
-        }
-    }
-
-    fn tick(&mut self) {
-        let now = self.now;
-        let gap = now.saturating_sub(std::mem::replace(&mut self.ticked, now));
-        if gap > PAUSE {
-            for session in self.sessions.values_mut() {
-                session.heard = (session.heard + gap).min(now);
-            }
-            self.seen.pauses += 1;
-        }
-        self.records.retain(|_, record| record.until.is_none_or(|until| until > now));
-    }
-
-    fn note_false_partial(&mut self, session: SessionId) {
-        let Some(session) = self.sessions.get(&session) else { return };
-        let (most, time) = FALSE_PARTIALS;
-        let record = self.records.entry(session.slave).or_default();
-        record.false_partials += 1;
-        if record.false_partials >= most && record.until.is_none() {
-            record.until = Some(self.now + time);
-            self.seen.quarantined += 1;
-            self.failed.insert(session.slave);
-        }
-    }
-
-    fn is_quarantined(&self, slave: SlaveId) -> bool {
-        self.records.get(&slave).is_some_and(|record| record.until.is_some())
-    }
-
-    /// The master died with what it had not made durable.
-    pub(super) fn restarted(&mut self, now: Duration) {
-        self.now = now;
-        self.ticked = now;
-        self.sessions.clear();
-        self.uploads.clear();
-        self.failed.clear();
-        self.records.clear();
-        for job in self.jobs.values_mut() {
-            job.present = false;
-            job.merging = None;
-        }
-        for task in self.tasks.values_mut() {
-            (task.attempts, task.lost) = (0, 0);
-        }
-        self.seen.restarts += 1;
-    }
-
-    /// What an event led to became durable, and then the master died: nobody heard of it.
-    pub(super) fn committed(&mut self, event: &Event, commands: &[Command], now: Duration) {
-        self.before(event, true, now);
-        for command in commands {
-            let Command::Persist(fact) = command else { continue };
-            match fact {
-                Fact::PartialKept { job, number, totals, .. } => {
-                    let task = self.tasks.get_mut(&MessageId::of_task(*job, *number));
-                    let task = task.expect("a task that is kept");
-                    assert!(task.kept.is_none(), "counted twice");
-                    task.kept = Some(*totals);
-                }
-                Fact::Ended { job, outcome } => {
-                    let job = self.jobs.get_mut(job).expect("a job that ends");
-                    assert!(job.ended.is_none(), "a job ends twice");
-                    job.ended = Some(outcome.clone());
-                }
-                Fact::Deleted { job } => {
-                    self.jobs.remove(job);
-                    self.tasks.retain(|_, task| task.job != Some(*job));
-                }
-                _ => {}
-            }
-        }
-        self.seen.crashes_behind_a_commit += 1;
-    }
-
-    /// A job that is taken up is what was acknowledged of it.
-    fn check_restored(&self, id: JobId, ledger: &Ledger) {
-        let job = &self.jobs[&id];
-        let shown = ledger.job(&id).expect("a job that is taken up");
-        assert_eq!(shown.tasks as usize, job.tasks.len(), "tasks are lost");
-        let receiving = shown.state == JobState::Receiving;
-        assert_eq!(!receiving, job.complete, "the end of an input is lost");
-        for (task, message_id) in ledger.tasks(&id).zip(&job.tasks) {
-            let kept = self.tasks[message_id].kept.is_some();
-            assert_eq!(task.state == TaskState::Kept, kept, "task {} of {id}", task.number);
         }
     }
 
@@ -235,6 +164,7 @@ impl Oracle {
         let message_id = MessageId::of_task(id, number);
         if number as usize == job.tasks.len() {
             job.tasks.push(message_id);
+            self.seen.cut_after_a_restart += u64::from(job.restored > 0);
             self.tasks.insert(message_id, Task { job: Some(id), number, ..Task::default() });
         }
     }
@@ -253,7 +183,7 @@ impl Oracle {
         failed: bool,
     ) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.held.retain(|held| *held != (message_id, attempt));
+            session.held.retain(|held| (held.0, held.1) != (message_id, attempt));
             if failed {
                 self.failed.insert(session.slave);
             }
@@ -266,41 +196,45 @@ impl Oracle {
             && task.kept.take().is_some()
         {
             task.lost += 1;
+            self.seen.runs_lost += 1;
             self.seen.runs_lost_in_merges += u64::from(job.merging.take().is_some());
         }
     }
 
     /// Checks what the ledger answers to an event.
-    pub(super) fn after(
-        &mut self,
-        event: &Event,
-        commands: &[Command],
-        ledger: &Ledger,
-        now: Duration,
-    ) {
+    pub(super) fn after(&mut self, event: &Event, commands: &[Command], ledger: &Ledger) {
         self.facts.clear();
+        self.cancelled.clear();
+        self.assigned.clear();
         for command in commands {
-            self.check(event, command, now);
+            self.check(event, command);
         }
-        if let Event::JobRestored { job, .. } = event {
-            self.check_restored(*job, ledger);
-        }
+        let restored = matches!(event, Event::JobRestored { .. } | Event::Forget { .. });
+        assert!(!restored || self.facts.is_empty(), "old news: {:?}", self.facts);
         if let Event::PartialArrived { upload, .. } = event {
             assert!(!self.uploads.contains_key(upload), "a partial without a verdict");
         }
         if *event == Event::Tick {
-            let silent = self.sessions.values().any(|session| now > session.heard + SILENCE);
+            let silent = self.sessions.values().any(|session| self.awake > session.heard + SILENCE);
             assert!(!silent, "a silent slave is not given up");
+            self.check_late_attempts();
         }
         // A beat moves nothing: its checks would take most of the simulation's time.
         if !matches!(event, Event::Beat { .. }) {
-            self.check_views(ledger);
+            self.check_sessions(ledger);
+            self.check_jobs(ledger);
             self.check_nobody_idles(ledger);
+        }
+        if matches!(event, Event::TaskFailed { .. } | Event::PartialRefused { .. }) {
+            let mut tasks = self.jobs.keys().flat_map(|id| ledger.tasks(id));
+            let awaited = tasks
+                .any(|task| task.state == TaskState::Running && task.failures >= self.max_attempts);
+            self.seen.last_attempts_awaited += u64::from(awaited);
         }
     }
 
     /// What the ledger shows is what it has said.
-    fn check_views(&mut self, ledger: &Ledger) {
+    fn check_sessions(&self, ledger: &Ledger) {
         assert!(
             ledger
                 .sessions()
@@ -312,17 +246,26 @@ impl Oracle {
         for (id, session) in &self.sessions {
             let shown = ledger.session(id).expect("a session that is shown");
             assert_eq!((shown.running + shown.prefetched) as usize, session.held.len());
-            assert_eq!(shown.quarantined, self.is_quarantined(session.slave));
-            for (held, _) in &session.held {
+            let quarantined = self.quarantined.contains_key(&session.slave);
+            assert_eq!(shown.quarantined, quarantined, "{}", session.slave);
+            assert!(!quarantined || session.held.is_empty(), "work is left in quarantine");
+            for (held, ..) in &session.held {
                 let job = self.tasks[held].job.expect("a job");
                 assert!(self.jobs[&job].ended.is_none(), "an ended job keeps a slave busy");
             }
         }
-        assert_eq!(ledger.jobs().count(), self.jobs.values().filter(|job| job.present).count());
-        for (id, job) in self.jobs.iter().filter(|(_, job)| job.present) {
+    }
+
+    fn check_jobs(&mut self, ledger: &Ledger) {
+        let known = || self.jobs.iter().filter(|(_, job)| job.known);
+        assert_eq!(ledger.jobs().count(), known().count());
+        for (id, job) in known() {
             let shown = ledger.job(id).expect("a job that is shown");
-            assert_eq!((shown.totals.records, shown.totals.rejects), self.sums(job), "{id}");
+            assert_eq!((shown.totals.records, shown.totals.rejects), self.sums(job));
+            assert_eq!(shown.tasks as usize, job.tasks.len(), "tasks are forgotten or invented");
             assert_eq!(shown.outcome, job.ended);
+            let receiving = job.ended.is_none() && !job.complete;
+            assert_eq!(shown.state == JobState::Receiving, receiving, "{:?}", shown.state);
             self.seen.second_attempts += u64::from(shown.speculated > 0 && job.ended.is_some());
         }
     }
@@ -330,7 +273,8 @@ impl Oracle {
     /// Where a worker has nothing to do, nothing waits that it could do.
     fn check_nobody_idles(&self, ledger: &Ledger) {
         let idle = self.sessions.values().any(|session| {
-            let free = !session.draining && session.held.len() < session.workers;
+            let barred = session.draining || self.quarantined.contains_key(&session.slave);
+            let free = !barred && session.held.len() < session.workers;
             free && !self.failed.contains(&session.slave)
         });
         if idle {
@@ -343,6 +287,10 @@ impl Oracle {
 
     pub(super) fn all_ended(&self) -> bool {
         self.jobs.values().all(|job| job.ended.is_some())
+    }
+
+    pub(super) fn outcome(&self, id: JobId) -> Option<Outcome> {
+        self.jobs.get(&id)?.ended.clone()
     }
 
     pub(super) fn outcomes(&self) -> Vec<(JobId, Option<Outcome>)> {

@@ -2,55 +2,66 @@
 
 use std::collections::BTreeMap;
 
-/// How often what is worth simulating has happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::ledger::sim) struct Seen {
-    pub(super) kept_from_the_dead: u64,
-    pub(super) duplicates: u64,
-    pub(super) rejected: u64,
-    pub(super) silent: u64,
-    pub(super) moved_or_retried: u64,
-    pub(super) second_attempts: u64,
-    pub(super) runs_lost_in_merges: u64,
-    pub(super) restarts: u64,
-    pub(super) crashes_behind_a_commit: u64,
-    pub(super) pauses: u64,
-    pub(super) quarantined: u64,
-    pub(super) ends: BTreeMap<&'static str, u64>,
+/// Declares the counters once, so that none is left out where they are added up or looked at.
+macro_rules! counters {
+    ($($name:ident),* $(,)?) => {
+        /// How often what is worth simulating has happened.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub(in crate::ledger::sim) struct Seen {
+            $(pub(in crate::ledger::sim) $name: u64,)*
+            pub(super) ends: BTreeMap<&'static str, u64>,
+        }
+
+        impl Seen {
+            pub(in crate::ledger::sim) fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+                for (how, times) in &other.ends {
+                    *self.ends.entry(how).or_default() += times;
+                }
+            }
+
+            /// What has not happened.
+            pub(in crate::ledger::sim) fn missing(&self) -> Vec<&'static str> {
+                let counts = [$((stringify!($name), self.$name)),*];
+                let mut missing: Vec<_> =
+                    counts.iter().filter(|(_, count)| *count == 0).map(|(name, _)| *name).collect();
+                if self.ends.len() < 6 {
+                    missing.push("one of the ways in which a job ends");
+                }
+                missing
+            }
+        }
+    };
 }
 
-impl Seen {
-    pub(in crate::ledger::sim) fn add(&mut self, other: &Self) {
-        self.kept_from_the_dead += other.kept_from_the_dead;
-        self.duplicates += other.duplicates;
-        self.rejected += other.rejected;
-        self.silent += other.silent;
-        self.moved_or_retried += other.moved_or_retried;
-        self.second_attempts += other.second_attempts;
-        self.runs_lost_in_merges += other.runs_lost_in_merges;
-        self.restarts += other.restarts;
-        self.crashes_behind_a_commit += other.crashes_behind_a_commit;
-        self.pauses += other.pauses;
-        self.quarantined += other.quarantined;
-        for (how, times) in &other.ends {
-            *self.ends.entry(how).or_default() += times;
-        }
-    }
-
-    pub(in crate::ledger::sim) fn all(&self) -> bool {
-        let counts = [
-            self.kept_from_the_dead,
-            self.duplicates,
-            self.rejected,
-            self.silent,
-            self.moved_or_retried,
-            self.second_attempts,
-            self.runs_lost_in_merges,
-            self.quarantined,
-            self.pauses,
-            self.crashes_behind_a_commit,
-            self.restarts,
-        ];
-        counts.iter().all(|count| *count > 0) && self.ends.len() == 6
-    }
+counters! {
+    kept_from_the_dead,
+    kept_from_before_a_restart,
+    kept_by_an_old_attempt,
+    duplicates,
+    rejected,
+    refused,
+    quarantines,
+    quarantines_that_ended,
+    rejoined_in_quarantine,
+    silent,
+    deaths,
+    drains,
+    late_attempts,
+    moved_or_retried,
+    second_attempts,
+    last_attempts_awaited,
+    runs_lost,
+    runs_lost_in_merges,
+    pauses,
+    clocks_put_back,
+    crashes_before_commit,
+    restarts,
+    restarts_in_recovery,
+    restored,
+    restored_while_receiving,
+    restored_in_full,
+    cut_after_a_restart,
+    inputs_lost_by_restarts,
+    forgotten,
 }

@@ -1,17 +1,12 @@
 //! Whether the ledger may say what it says, command by command.
 
-use std::time::Duration;
-
 use tally_common::id::{Attempt, JobId, MessageId, SessionId};
 
-use super::{Job, Oracle, SILENCE};
+use super::{Cancelled, Job, Oracle, SILENCE};
 use crate::ledger::{Command, Event, Fact, Failure, Merge, Outcome, Refusal, UploadId};
 
-/// Attempts that may fail: the promise, not the policy's value.
-const MAX_ATTEMPTS: u32 = 4;
-
 impl Oracle {
-    pub(super) fn check(&mut self, event: &Event, command: &Command, now: Duration) {
+    pub(super) fn check(&mut self, event: &Event, command: &Command) {
         match command {
             Command::Assign { session, job, number, message_id, attempt } => {
                 assert_eq!(*message_id, MessageId::of_task(*job, *number));
@@ -19,28 +14,25 @@ impl Oracle {
             }
             Command::CancelAttempt { session, message_id, attempt } => {
                 let session = self.sessions.get_mut(session).expect("a session to cancel in");
-                let held = session.held.iter().position(|held| *held == (*message_id, *attempt));
-                session.held.remove(held.expect("an attempt to cancel"));
-                if *event == Event::Tick {
-                    // It may have taken too long.
-                    self.failed.insert(session.slave);
-                }
+                let is = |held: &(_, _, _)| (held.0, held.1) == (*message_id, *attempt);
+                let held = session.held.iter().position(is).expect("an attempt to cancel");
+                let (message_id, _, since) = session.held.remove(held);
+                let slave = session.slave;
+                self.cancelled.push(Cancelled { message_id, slave, since });
             }
             Command::KeepRun { message_id, upload, .. } => self.kept(event, *message_id, *upload),
-            Command::DropUpload { upload, reply } => self.dropped(event, *upload, reply),
+            Command::DropUpload { upload, reply } => self.dropped(*upload, reply),
             Command::StartMerge { job, outcome } => self.merges(*job, *outcome),
             Command::EndSession { session, .. } => {
                 let ended = self.sessions.get(session).expect("a session to end");
-                assert!(now > ended.heard + SILENCE, "a slave that beats is given up");
+                assert!(self.awake > ended.heard + SILENCE, "a slave that beats is given up");
                 self.session_over(*session);
                 self.seen.silent += 1;
             }
             Command::JobEnded { job, outcome } => self.ended(event, *job, outcome),
             Command::DropJob { job } => {
                 assert!(self.facts.contains(&Fact::Deleted { job: *job }));
-                let dropped = self.jobs.remove(job).expect("a job to drop");
-                assert!(dropped.ended.is_some(), "a live job is dropped");
-                self.tasks.retain(|_, task| task.job != Some(*job));
+                self.removed(*job);
             }
             Command::Persist(fact) => self.facts.push(fact.clone()),
         }
@@ -50,7 +42,7 @@ impl Oracle {
         let held_by = self
             .sessions
             .values()
-            .filter(|session| session.held.iter().any(|(held, _)| *held == message_id));
+            .filter(|session| session.held.iter().any(|(held, ..)| *held == message_id));
         assert!(held_by.count() < 2, "a third attempt at once");
         let task = self.tasks.get_mut(&message_id).expect("a task to assign");
         let job = task.job.and_then(|job| self.jobs.get(&job)).expect("a job to assign of");
@@ -60,14 +52,12 @@ impl Oracle {
         self.seen.moved_or_retried += u64::from(attempt > 1);
         let session = self.sessions.get_mut(&id).expect("a session to assign to");
         assert!(!session.draining, "a draining slave gets a task");
-        let record = self.records.get(&session.slave);
-        assert!(
-            record.is_none_or(|record| record.until.is_none()),
-            "a quarantined slave gets a task"
-        );
+        let quarantined = self.quarantined.contains_key(&session.slave);
+        assert!(!quarantined, "a slave in quarantine gets a task");
         assert!(session.held.len() < 2 * session.workers, "a full slave gets a task");
-        assert!(session.held.iter().all(|(held, _)| *held != message_id), "the same task twice");
-        session.held.push((message_id, attempt));
+        assert!(session.held.iter().all(|(held, ..)| *held != message_id), "the same task twice");
+        session.held.push((message_id, attempt, self.awake));
+        self.assigned.push(message_id);
     }
 
     fn kept(&mut self, event: &Event, message_id: MessageId, upload: UploadId) {
@@ -86,18 +76,15 @@ impl Oracle {
             "kept before it is durable"
         );
         task.kept = Some(upload.totals);
-        if let Event::PartialArrived { session, .. } = event {
-            match self.sessions.get(session) {
-                Some(session) if !self.is_quarantined(session.slave) => {
-                    self.records.remove(&session.slave);
-                }
-                Some(_) => {}
-                None => self.seen.kept_from_the_dead += 1,
-            }
+        if let Event::PartialArrived { session, attempt, .. } = event {
+            self.seen.kept_from_the_dead += u64::from(!self.sessions.contains_key(session));
+            self.seen.kept_from_before_a_restart += u64::from(self.earlier.contains(session));
+            self.seen.kept_by_an_old_attempt += u64::from(*attempt < task.attempts);
         }
+        self.right_partial(upload.session);
     }
 
-    fn dropped(&mut self, event: &Event, upload: UploadId, reply: &Refusal) {
+    fn dropped(&mut self, upload: UploadId, reply: &Refusal) {
         let upload = self.uploads.remove(&upload).expect("a partial to drop");
         let task = self.tasks.get(&upload.message_id);
         let open = task.is_some_and(|task| {
@@ -112,11 +99,17 @@ impl Oracle {
             Refusal::Rejected(_) => {
                 assert!(!upload.right, "a right partial is rejected");
                 self.seen.rejected += 1;
-                if let Event::PartialArrived { session, .. } = event {
-                    self.note_false_partial(*session);
-                }
+                self.false_partial(upload.session);
             }
         }
+    }
+
+    /// Whether an attempt at a task was stopped by the event at hand, by no fault of its slave's. With
+    /// a tick it may be the one that was late.
+    fn was_stopped(&self, event: &Event, message_id: MessageId) -> bool {
+        let mut stopped = self.cancelled.iter().filter(|stopped| stopped.message_id == message_id);
+        *event != Event::Tick
+            && stopped.any(|stopped| !self.quarantined.contains_key(&stopped.slave))
     }
 
     pub(super) fn sums(&self, job: &Job) -> (u64, u64) {
@@ -161,9 +154,11 @@ impl Oracle {
                 job.merging == Some(Merge::RejectsOnly) && self.sums(job) == (*records, *rejects),
             ),
             Outcome::Failed(Failure::Poison { number, attempts, .. }) => {
-                let task = &self.tasks[&job.tasks[*number as usize]];
-                let tried = task.attempts + task.lost >= MAX_ATTEMPTS;
-                ("poison", *attempts == MAX_ATTEMPTS && tried)
+                let poison = job.tasks[*number as usize];
+                let task = &self.tasks[&poison];
+                let tried = task.attempts + task.lost >= *attempts;
+                assert!(!self.was_stopped(event, poison), "a task fails while it is counted");
+                ("poison", *attempts >= self.max_attempts && tried)
             }
         };
         assert!(due, "{id} ends by {event:?} as {outcome:?}");

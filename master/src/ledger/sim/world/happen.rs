@@ -1,11 +1,12 @@
 //! What users, inputs and slaves do of their own accord.
 
-use tally_common::api::{JobState, Priority};
-use tally_common::id::{JobId, MessageId, SessionId, SlaveId};
+use tally_common::api::Priority;
+use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 use tally_common::spec::MaxRejects;
 
 use super::{Nature, Task, World};
 use crate::ledger::Event;
+use crate::ledger::sim::store::StoredJob;
 
 impl World {
     pub(super) fn happen(&mut self) {
@@ -17,24 +18,23 @@ impl World {
             (11..=13, _) if self.sessions.len() < 4 => self.join(),
             (14..=15, _) => self.disturb(),
             (16, Some(job)) if self.random.one_in(4) => self.apply(Event::Cancel { job }),
-            (17, Some(job)) if self.random.one_in(6) => {
-                self.jobs.retain(|other| *other != job);
-                self.apply(Event::Delete { job });
-            }
-            (18, Some(job)) if self.random.one_in(4) => {
-                let receiving = |job: &JobId| {
-                    self.ledger.job(job).is_some_and(|job| job.state == JobState::Receiving)
-                };
-                if receiving(&job) {
-                    self.apply(Event::InputFailed { job, error: "broken off".into() });
-                }
+            (17, Some(job)) if self.random.one_in(6) => self.delete(job),
+            (18, Some(job)) if self.receives(job) && self.random.one_in(4) => {
+                self.apply(Event::InputFailed { job, error: "broken off".into() });
             }
             (19, Some(job)) if self.random.one_in(3) => {
                 let number = self.random.below(8) as u32;
                 self.apply(Event::RunLost { job, number });
             }
+            // What has ended is in the store; of what has not, nothing may be forgotten.
+            (20, Some(job)) => self.apply(Event::Forget { job }),
+            (21, Some(job)) if self.random.one_in(4) => self.repeat(job),
             _ => {}
         }
+    }
+
+    fn receives(&self, job: JobId) -> bool {
+        self.store.job(job).is_some_and(StoredJob::receiving)
     }
 
     fn open(&mut self) {
@@ -45,20 +45,33 @@ impl World {
             [MaxRejects::Count(0), MaxRejects::Count(3), MaxRejects::PartsPerMillion(9000)];
         let max_rejects = self.random.pick(&maxima).unwrap_or_default();
         self.jobs.push(job);
-        // Where the master dies on that, it is as if nobody had asked.
+        self.specs.insert(job, max_rejects);
         self.apply(Event::JobOpened { job, priority, max_rejects });
+    }
+
+    /// A live job is opened or restored once more, which changes nothing.
+    fn repeat(&mut self, job: JobId) {
+        let (priority, max_rejects) = (Priority::Low, MaxRejects::Count(7));
+        if self.ledger.job(&job).is_some() && self.random.one_in(2) {
+            self.apply(Event::JobOpened { job, priority, max_rejects });
+        } else if self.ledger.job(&job).is_some() {
+            let (tasks, complete) = (Vec::new(), true);
+            self.apply(Event::JobRestored { job, priority, max_rejects, tasks, complete });
+        }
     }
 
     /// Some more of a job's input arrives.
     fn cut(&mut self, job: JobId) {
         for _ in 0..1 + self.random.below(4) {
-            let shown = self.ledger.job(&job).filter(|job| job.state == JobState::Receiving);
-            let Some(number) = shown.map(|job| job.tasks) else { return };
+            // It goes on from what is stored: a cut that was lost is made again, anywhere else.
+            let stored = self.store.job(job).filter(|job| job.receiving());
+            let Some(number) = stored.map(|job| job.tasks.len() as TaskNumber) else { return };
             let bytes = 1 + self.random.below(1000);
             let rejects = if self.random.one_in(8) { self.random.below(bytes.min(5)) } else { 0 };
             let nature = match self.random.below(60) {
                 0 => Nature::Failing,
                 1 => Nature::Deadly,
+                2..=4 => Nature::Hard,
                 _ => Nature::Harmless,
             };
             let message_id = MessageId::of_task(job, number);
@@ -74,6 +87,9 @@ impl World {
         let session = SessionId::from_uuid(self.uuid());
         let back = self.random.one_in(2).then(|| self.gone.pop()).flatten();
         let slave = back.unwrap_or_else(|| SlaveId::from_uuid(self.uuid()));
+        if back.is_none() && self.random.one_in(4) {
+            self.bad.insert(slave);
+        }
         let workers = 1 + self.random.below(3) as u32;
         self.sessions.push((session, slave, true));
         self.apply(Event::SlaveJoined { session, slave, workers });

@@ -1,47 +1,27 @@
 //! What slaves and merges answer, and how it travels: late, twice, out of order.
 
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
-use tally_common::run::TaskTotals;
 
-use super::{Nature, Task, World};
+use super::{Nature, World};
 use crate::ledger::{Event, UploadId};
 
 /// What is on its way to the ledger.
 #[derive(Clone)]
 pub(super) enum Mail {
-    Partial {
-        session: SessionId,
-        message_id: MessageId,
-        attempt: Attempt,
-        right: bool,
-    },
-    /// A partial that is refused before the ledger hears of it.
-    Refused {
-        session: SessionId,
-        message_id: MessageId,
-        attempt: Attempt,
-    },
-    Failure {
-        session: SessionId,
-        message_id: MessageId,
-        attempt: Attempt,
-    },
-    Death {
-        session: SessionId,
-    },
-    Merged {
-        job: JobId,
-    },
-    MergeFailed {
-        job: JobId,
-    },
-    RunLost {
-        job: JobId,
-        number: TaskNumber,
-    },
+    Partial { session: SessionId, message_id: MessageId, attempt: Attempt, right: bool },
+    Failure { session: SessionId, message_id: MessageId, attempt: Attempt },
+    Death { session: SessionId },
+    Merged { job: JobId },
+    MergeFailed { job: JobId },
+    RunLost { job: JobId, number: TaskNumber },
 }
 
 impl Mail {
+    /// Whether it outlives the master.
+    pub(super) fn is_from_a_slave(&self) -> bool {
+        matches!(self, Self::Partial { .. } | Self::Failure { .. } | Self::Death { .. })
+    }
+
     /// The attempt whose partial it is.
     pub(super) fn partial_of(&self) -> Option<(SessionId, MessageId, Attempt)> {
         match *self {
@@ -63,22 +43,22 @@ impl World {
     pub(super) fn arrive(&mut self, mail: Mail) {
         match mail {
             Mail::Partial { session, message_id, attempt, right } => {
-                let Task { bytes, rejects, .. } = self.tasks[&message_id];
-                let mut totals =
-                    TaskTotals { bytes, records: bytes, rejects, ..Default::default() };
+                let mut totals = self.tasks[&message_id].totals();
+                let groups = totals.records - totals.rejects;
                 if !right {
+                    if self.random.one_in(2) {
+                        let reason = "invented".to_owned();
+                        let refused =
+                            Event::PartialRefused { session, message_id, attempt, reason };
+                        return self.apply_as(refused, false);
+                    }
                     totals.bytes += 1;
                 }
                 self.next += 1;
                 let upload = UploadId(self.next);
-                let groups = bytes - rejects;
                 let event =
                     Event::PartialArrived { session, message_id, attempt, totals, groups, upload };
                 self.apply_as(event, right);
-            }
-            Mail::Refused { session, message_id, attempt } => {
-                let reason = "invented".to_owned();
-                self.apply(Event::PartialRefused { session, message_id, attempt, reason });
             }
             Mail::Failure { session, message_id, attempt } => {
                 let error = "invented".to_owned();
@@ -97,14 +77,6 @@ impl World {
         }
     }
 
-    /// Some slaves hand in nonsense, mostly.
-    fn lies(&mut self, session: SessionId) -> bool {
-        let slave =
-            self.sessions.iter().find(|(id, ..)| *id == session).map(|(_, slave, _)| *slave);
-        let liar = slave.is_some_and(|slave| slave.uuid().as_u128().is_multiple_of(11));
-        liar && !self.random.one_in(4)
-    }
-
     /// What a slave makes of a task.
     pub(super) fn count(&mut self, session: SessionId, message_id: MessageId, attempt: Attempt) {
         match self.tasks[&message_id].nature {
@@ -112,12 +84,19 @@ impl World {
             Nature::Failing => {
                 return self.send(10, 500, Mail::Failure { session, message_id, attempt });
             }
+            Nature::Hard if self.random.below(5) < 3 => {
+                return self.send(10, 500, Mail::Failure { session, message_id, attempt });
+            }
+            Nature::Hard => {
+                let right = true;
+                let late = Mail::Partial { session, message_id, attempt, right };
+                return self.send(5000, 50_000, late);
+            }
             Nature::Deadly => return self.send(10, 500, Mail::Death { session }),
         }
-        if !self.calm && self.lies(session) {
-            return self.send(10, 500, Mail::Refused { session, message_id, attempt });
-        }
-        let right = self.calm || !self.random.one_in(40);
+        let known = self.sessions.iter().find(|(id, ..)| *id == session);
+        let bad = known.is_some_and(|(_, slave, _)| self.bad.contains(slave));
+        let right = self.calm || !self.random.one_in(if bad { 2 } else { 40 });
         let partial = Mail::Partial { session, message_id, attempt, right };
         let silent = self.sessions.iter().all(|(id, _, beats)| *id != session || !beats);
         match self.random.below(40) {

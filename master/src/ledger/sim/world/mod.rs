@@ -1,23 +1,27 @@
 //! The world around the ledger: inputs, slaves, a network that delays, repeats and reorders, a disk
-//! that loses runs, users, and time that leaps.
+//! that loses runs, users, a master that stops at any moment, and clocks that leap.
 
 mod happen;
 mod mail;
-mod store;
+mod restart;
+mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use tally_common::id::{JobId, MessageId, SessionId, SlaveId};
+use tally_common::run::TaskTotals;
+use tally_common::spec::MaxRejects;
 use uuid::Uuid;
 
 use super::mistake::Mistake;
-use super::oracle::{Oracle, Seen};
+use super::oracle::{Oracle, QUARANTINE, Seen};
 use super::random::Random;
+use super::store::Store;
 use crate::ledger::{Command, Event, Ledger, Policy};
 use mail::Mail;
-use store::Store;
+use restart::Crash;
 
 /// What a task does to slaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -25,6 +29,8 @@ enum Nature {
     Harmless,
     /// No slave can count it.
     Failing,
+    /// It fails quickly, or takes long.
+    Hard,
     /// It kills its slave.
     Deadly,
 }
@@ -36,22 +42,40 @@ struct Task {
     nature: Nature,
 }
 
+impl Task {
+    /// What its records come to.
+    fn totals(&self) -> TaskTotals {
+        let Self { bytes, rejects, .. } = *self;
+        TaskTotals { bytes, records: bytes, rejects, ..Default::default() }
+    }
+}
+
 pub(super) struct World {
     random: Random,
+    policy: Policy,
     ledger: Ledger,
     oracle: Oracle,
+    store: Store,
     mistake: Option<Mistake>,
     now: Duration,
+    /// How far the master's clock is ahead of time.
+    ahead: Duration,
+    /// Restarts so far, and the first id that was given out after the last.
+    restarts: u64,
+    life_began: u64,
     mail: BTreeMap<(Duration, u64), Mail>,
     /// Sessions that have not ended, and whether their slave beats.
     sessions: Vec<(SessionId, SlaveId, bool)>,
     /// Slaves without a session, which may come back.
     gone: Vec<SlaveId>,
+    /// Slaves that count wrongly more often than not.
+    bad: BTreeSet<SlaveId>,
     jobs: Vec<JobId>,
+    specs: BTreeMap<JobId, MaxRejects>,
     tasks: BTreeMap<MessageId, Task>,
+    /// Runs on the master's disk that hold.
+    runs: BTreeMap<MessageId, TaskTotals>,
     next: u64,
-    /// What is durable.
-    store: Store,
     /// Nothing goes wrong any more but what the tasks do by their nature.
     calm: bool,
     /// All that the ledger has heard and said, where it is asked for: telling takes longer than
@@ -61,19 +85,29 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, mistake: Option<Mistake>, told: bool) -> Self {
+        let mut random = Random(seed);
+        let max_attempts = 2 + random.below(3) as u32;
+        let policy = Policy { max_attempts, quarantine: QUARANTINE, ..Policy::default() };
         Self {
-            random: Random(seed),
-            ledger: Ledger::new(policy(mistake)),
-            oracle: Oracle::default(),
+            random,
+            ledger: Ledger::new(policy.clone()),
+            policy,
+            oracle: Oracle::new(max_attempts),
+            store: Store::default(),
             mistake,
             now: Duration::ZERO,
+            ahead: Duration::from_secs(60),
+            restarts: 0,
+            life_began: 0,
             mail: BTreeMap::new(),
             sessions: Vec::new(),
             gone: Vec::new(),
+            bad: BTreeSet::new(),
             jobs: Vec::new(),
+            specs: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            runs: BTreeMap::new(),
             next: 0,
-            store: Store::default(),
             calm: false,
             story: told.then(String::new),
         }
@@ -90,23 +124,13 @@ impl World {
     /// Anything happens.
     pub(super) fn storm(&mut self) {
         for _ in 0..20 + self.random.below(60) {
-            match self.random.below(25) {
-                // The machine slept, or a debugger did.
-                0 => self.now += self.random.millis(3000, 100_000),
-                1..=4 => self.wait(300, 6000),
-                5 if self.random.one_in(3) => self.restart(),
-                _ => self.now += self.random.millis(0, 300),
+            match self.random.below(80) {
+                0..=1 => self.wait(3000, 70_000),
+                2..=9 => self.wait(300, 2500),
+                10..=11 => self.leap(),
+                _ => self.wait(0, 300),
             }
             self.happen();
-            self.time_passes();
-        }
-    }
-
-    /// Lets time go by while everything goes on.
-    fn wait(&mut self, from: u64, to: u64) {
-        let until = self.now + self.random.millis(from, to);
-        while self.now < until {
-            self.now += self.random.millis(50, 400);
             self.time_passes();
         }
     }
@@ -121,9 +145,9 @@ impl World {
         for session in draining.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.leave(session);
         }
-        for _ in 0..4000 {
+        for _ in 0..2000 {
             if self.oracle.all_ended() {
-                return;
+                return self.audit();
             }
             self.now += Duration::from_millis(400);
             while self.sessions.iter().filter(|(.., beats)| *beats).count() < 2 {
@@ -134,14 +158,26 @@ impl World {
         panic!("a job never ends: {:?}", self.oracle.outcomes());
     }
 
+    /// Receipts add up: what is stored of a job that has succeeded is what its input holds.
+    fn audit(&self) {
+        for job in self.store.jobs() {
+            assert_eq!(job.ended, self.oracle.outcome(job.id), "{} has two ends", job.id);
+            if job.ended == Some(crate::ledger::Outcome::Succeeded) {
+                for (message_id, kept) in job.answers() {
+                    assert_eq!(kept, Some(self.tasks[&message_id].totals()), "{message_id}");
+                }
+            }
+        }
+    }
+
     /// When all jobs are gone nothing of them is left.
     pub(super) fn clear(&mut self) {
         for job in self.jobs.clone() {
-            self.apply(Event::Delete { job });
+            self.delete(job);
         }
-        self.now += Duration::from_secs(60);
-        self.apply(Event::Tick);
+        self.wait(60_000, 60_001);
         assert_eq!(self.ledger.jobs().count(), 0);
+        assert_eq!(self.store.jobs().count(), 0);
         assert!(self.ledger.tasks.is_empty() && self.ledger.retries.is_empty());
         assert!(self.ledger.rota.is_empty() && self.ledger.opened.is_empty());
     }
@@ -151,58 +187,60 @@ impl World {
         Uuid::from_u128(u128::from(self.next))
     }
 
-    /// Beats, a tick, and whatever mail is due.
-    fn time_passes(&mut self) {
-        for (session, _, beats) in self.sessions.clone() {
-            if beats {
-                self.apply(Event::Beat { session });
-            }
-        }
-        self.apply(Event::Tick);
-        while let Some(due) = self.mail.first_entry().filter(|due| due.key().0 <= self.now) {
-            let mail = due.remove();
-            self.arrive(mail);
-        }
-    }
-
     fn apply(&mut self, event: Event) {
         self.apply_as(event, true);
     }
 
+    /// An event as the master takes it: the ledger decides, runs that are to be kept get their names,
+    /// the facts are committed, and the commands are carried out. It may stop at any point of that.
     fn apply_as(&mut self, event: Event, right: bool) {
-        if !self.calm && !matches!(event, Event::Beat { .. } | Event::Tick) {
-            match self.random.below(300) {
-                // It died before what follows from the event was durable: as if that had not been.
-                0 => {
-                    self.send_again(&event);
-                    return self.restart();
-                }
-                1 => return self.crash_behind_the_commit(event),
-                _ => {}
-            }
-        }
-        self.apply_whole(event, right);
-    }
-
-    /// What the ledger, or one that makes a mistake, says to an event.
-    fn commands(&mut self, event: &Event) -> Vec<Command> {
+        let crash = self.crash(&event);
+        let now = self.now + self.ahead;
         let commands = match self.mistake {
-            None => self.ledger.apply(event.clone(), self.now),
-            Some(mistake) => mistake.apply(&mut self.ledger, event, self.now),
+            None => self.ledger.apply(event.clone(), now),
+            Some(mistake) => mistake.apply(&mut self.ledger, &event, now, self.life_began),
         };
         if let Some(story) = &mut self.story {
-            let _ = writeln!(story, "{:?} {event:?}: {commands:?}", self.now);
+            let _ = writeln!(story, "{now:?} {event:?}: {commands:?} {crash:?}");
         }
-        self.store.commit(event, &commands);
-        commands
+        self.keep_runs(&event, &commands);
+        if crash == Some(Crash::BeforeCommit) {
+            return self.lose(&event, &commands);
+        }
+        self.oracle.before(&event, right, now);
+        self.oracle.after(&event, &commands, &self.ledger);
+        self.commit(&commands);
+        let until = match crash {
+            None => commands.len(),
+            Some(_) => self.random.below(commands.len() as u64 + 1) as usize,
+        };
+        for command in commands.into_iter().take(until) {
+            self.obey(command);
+        }
+        if crash.is_some() {
+            self.crashed(&event);
+        }
     }
 
-    fn apply_whole(&mut self, event: Event, right: bool) {
-        self.oracle.before(&event, right, self.now);
-        let commands = self.commands(&event);
-        self.oracle.after(&event, &commands, &self.ledger, self.now);
+    fn commit(&mut self, commands: &[Command]) {
         for command in commands {
-            self.obey(command);
+            if let Command::Persist(fact) = command {
+                self.store.write(fact);
+            }
+        }
+    }
+
+    /// What happens to the files, which is not undone by a crash.
+    fn keep_runs(&mut self, event: &Event, commands: &[Command]) {
+        let keeps = commands.iter().any(|command| matches!(command, Command::KeepRun { .. }));
+        match *event {
+            Event::PartialArrived { message_id, totals, .. } if keeps => {
+                self.runs.insert(message_id, totals);
+            }
+            Event::RunLost { job, number } => {
+                self.runs.remove(&MessageId::of_task(job, number));
+            }
+            _ => {}
         }
     }
 
@@ -217,33 +255,18 @@ impl World {
                 let attempt = (session, message_id, attempt);
                 self.mail.retain(|_, mail| !in_time || mail.partial_of() != Some(attempt));
             }
-            Command::StartMerge { job, .. } => {
-                let tasks = self.ledger.job(&job).map_or(0, |job| job.tasks);
-                let mail = match self.random.below(12) {
-                    0 if !self.calm && tasks > 0 => {
-                        let number = self.random.below(tasks.into()) as u32;
-                        Mail::RunLost { job, number }
-                    }
-                    1 if !self.calm => Mail::MergeFailed { job },
-                    _ => Mail::Merged { job },
-                };
-                self.send(1, 2000, mail);
-            }
+            Command::StartMerge { job, .. } => self.merge(job),
             Command::EndSession { session, .. } => self.forget(session),
-            // From here on it is the store that shows the job.
-            Command::JobEnded { job, .. } if self.random.one_in(2) => {
-                self.apply(Event::Forget { job });
-            }
             _ => {}
         }
     }
 }
 
-/// The policy, or one that a mistake has led to.
-fn policy(mistake: Option<Mistake>) -> Policy {
-    let pause = match mistake {
-        Some(Mistake::HoldsPausesAgainstSlaves) => Duration::MAX,
-        _ => Policy::default().pause,
-    };
-    Policy { pause, ..Policy::default() }
+impl Drop for World {
+    /// Tells the story of a seed that fails.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", self.story());
+        }
+    }
 }
