@@ -96,6 +96,40 @@ impl Rogue {
     }
 }
 
+/// What the master says to a slave of another version of the protocol.
+fn hello_of(cluster: &Cluster, major: u32, minor: u32) -> Result<(), tonic::Status> {
+    Runtime::new().unwrap().block_on(async {
+        let channel = tally_proto::channel::connect(cluster.grpc()).await?;
+        let hello = tally_proto::v1::Hello {
+            protocol: Some(tally_proto::v1::ProtocolVersion { major, minor }),
+            slave_id: Bytes::copy_from_slice(Uuid::from_u128(18).as_bytes()),
+            name: "other".to_owned(),
+            workers: 1,
+            version: "9.9.9".to_owned(),
+            labels: Default::default(),
+        };
+        let hello = SlaveEvent::of(slave_event::Event::Hello(hello));
+        let events = tokio_stream::iter([hello]);
+        let mut commands = ClusterClient::new(channel).join(events).await?.into_inner();
+        commands.message().await.map(|_| ())
+    })
+}
+
+#[test]
+fn slaves_of_another_minor_version_join_and_of_another_major_are_told_why_not() {
+    let cluster = Cluster::start(0);
+    let ours = tally_proto::PROTOCOL;
+    for minor in [0, ours.minor, ours.minor + 1] {
+        hello_of(&cluster, ours.major, minor).unwrap();
+    }
+    for major in [ours.major - 1, ours.major + 1] {
+        let refused = hello_of(&cluster, major, 0).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        let message = refused.message();
+        assert!(message.contains("9.9.9") && message.contains("same version"), "{message}");
+    }
+}
+
 fn rejected(ack: &PartialAck, words: &str) {
     assert_eq!(ack.verdict(), PartialVerdict::Rejected, "{ack:?}");
     assert!(ack.reason.contains(words), "{ack:?}");
