@@ -152,7 +152,10 @@ impl Client {
                     return;
                 }
                 // The master could not be reached, or the connection broke under the download.
-                Some(1 | 5) => self.pause(&format!("{name}: {said}")),
+                Some(5) => {
+                    println!("{name}: {}", said.trim_end());
+                    self.pause(&format!("{name}: {said}"));
+                }
                 other => panic!("{name}: exit code {other:?}: {said}"),
             }
         }
