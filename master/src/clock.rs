@@ -10,13 +10,17 @@ use tally_common::id::{JobId, SessionId};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
+    /// Milliseconds since 1970 at the start.
+    start_ms: u64,
 }
 
 impl Clock {
     /// A clock that starts now.
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Self { start: Instant::now(), start_ms }
     }
 
     /// Time since the start; never goes back.
@@ -24,11 +28,10 @@ impl Clock {
         self.start.elapsed()
     }
 
-    /// Milliseconds since 1970, UTC.
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    /// Milliseconds since 1970, UTC. The system's clock is looked at once, at the start: one that is
+    /// set while the master runs neither ends a job's time early nor makes it begin in the future.
     pub(crate) fn unix_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        self.start_ms.saturating_add(self.now().as_millis() as u64)
     }
 
     /// A new job's id: a UUID v7, so it sorts by time.

@@ -18,6 +18,9 @@ pub struct Config {
     pub merge_threads: usize,
     /// Uploads that may run at the same time; more are told to come back.
     pub max_uploads: usize,
+    /// HTTP connections that may be open at the same time; more wait to be accepted. The same number
+    /// again of gRPC connections.
+    pub max_connections: usize,
     /// HTTP requests that may be under way at the same time; more are told to come back.
     pub max_http_requests: usize,
     /// How long a stopping master waits for requests under way.
@@ -50,6 +53,7 @@ impl Config {
             policy: Policy::default(),
             merge_threads: cores.min(16),
             max_uploads: 64,
+            max_connections: 4096,
             max_http_requests: 1024,
             grace: Duration::from_secs(10),
             durable: true,

@@ -110,7 +110,9 @@ impl Master {
             // An error means that the sender is gone, and so is the server.
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        let grpc = grpc::serve(grpc, self.jobs(), self.cluster(), stopped(stop.subscribe()));
+        let most = self.config.max_connections;
+        let stopping = stopped(stop.subscribe());
+        let grpc = grpc::serve(grpc, self.jobs(), self.cluster(), most, stopping);
         let http = gateway::serve(http, self.jobs(), &self.config, stopped(stop.subscribe()));
         let servers =
             async { tokio::try_join!(async { Ok(grpc.await?) }, async { Ok(http.await?) }) };

@@ -113,6 +113,15 @@ fn a_submission_goes_on_after_its_connection_breaks() {
 
 #[test]
 fn a_submission_goes_on_after_the_master_dies_under_it() {
+    goes_on_after(Process::kill);
+}
+
+#[test]
+fn a_submission_goes_on_after_the_master_is_stopped_and_started() {
+    goes_on_after(|master| assert!(master.stop().success()));
+}
+
+fn goes_on_after(how: fn(&mut Process)) {
     let mut cluster = Cluster::start(1);
     let plays = input::plays(74, 5000, 80 << 20);
     let expected = input::totals(plays.as_bytes());
@@ -126,7 +135,7 @@ fn a_submission_goes_on_after_the_master_dies_under_it() {
         let jobs = cluster.http().get("/api/v1/jobs").json();
         jobs["jobs"][0]["tasks"]["cut"].as_u64().filter(|cut| *cut > 0)
     });
-    cluster.restart_master(Process::kill);
+    cluster.restart_master(how);
     assert!(client.ended().success());
     assert!(std::fs::read(&out).unwrap() == expected);
     assert_eq!(jobs(&cluster), 1);

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use tally_proto::v1::SubmitHeader;
 
-use super::submit::{download, follow, new_message_id};
+use super::submit::{fetch, follow, new_message_id};
 use crate::args::{OutputFormat, RepairArgs};
 use crate::client::succeeded;
 use crate::output::{self, show};
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &RepairArgs, format: OutputFormat) -> anyhow::Resu
     match &args.out {
         Some(out) => {
             succeeded(&repaired)?;
-            download(&mut client, &repaired, out).await
+            fetch(&mut client, &args.master.url, &repaired, (out, args.retry_for)).await
         }
         None => show(format, &repaired, output::job),
     }

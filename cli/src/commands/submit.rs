@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
     }
     let job = follow(&mut client, &args.master.url, id, args.retry_for).await?;
     succeeded(&job).with_context(|| shown)?;
-    download(&mut client, &job, &args.out).await?;
+    fetch(&mut client, &args.master.url, &job, (&args.out, args.retry_for)).await?;
     if !is_dash(&args.out) {
         let rows = job.result.as_ref().map_or(0, |result| result.rows);
         let (records, seconds) = (job.receipt.counted, job.progress.elapsed_ms as f64 / 1000.0);
@@ -77,6 +77,31 @@ pub(super) async fn follow(
                 progress.clear();
                 return ended;
             }
+        }
+    }
+}
+
+/// Downloads a result, over broken connections.
+pub(super) async fn fetch(
+    client: &mut Client,
+    url: &str,
+    job: &JobView,
+    (out, retry_for): (&Path, Duration),
+) -> anyhow::Result<()> {
+    let mut patience = Patience::new(retry_for);
+    loop {
+        match download(client, job, out).await {
+            // What stdout has been given can not be taken back.
+            Err(error)
+                if is_unreachable(&error)
+                    && !is_dash(out)
+                    && patience.wait(job.id.uuid().as_u64_pair().1).await =>
+            {
+                if let Ok(again) = Client::connect(url).await {
+                    *client = again;
+                }
+            }
+            done => return done,
         }
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
@@ -394,9 +394,12 @@ impl Coordinator {
         for session in self.sessions.values_mut() {
             session.end(reason);
         }
-        for job in self.jobs.values() {
+        for job in self.jobs.values_mut() {
             job.meter.stopping.store(true, Ordering::Relaxed);
             job.detach();
+            // Whoever watches it is not to keep the master from stopping.
+            let last = Arc::clone(&job.view.borrow());
+            job.view = watch::Sender::new(last);
         }
     }
 

@@ -5,6 +5,7 @@ mod download;
 mod health;
 mod jobs;
 mod legacy;
+mod listen;
 mod problem;
 mod spec;
 mod tus;
@@ -39,7 +40,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let app = router(jobs, config.max_http_requests);
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await
+    listen::serve(listener, app, config.max_connections, shutdown).await
 }
 
 /// All routes. Public so that a test can call them without a socket.

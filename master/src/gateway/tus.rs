@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
 use tally_common::id::JobId;
@@ -21,7 +20,7 @@ use tally_common::limits::FRAME_BYTES;
 use super::jobs::job_id;
 use super::problem::Problem;
 use super::spec::Params;
-use super::upload::{Gather, drain, key, new_job};
+use super::upload::{Gather, drain, key, new_job, next};
 use super::{Answer, App};
 use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
@@ -157,16 +156,17 @@ async fn take(
             gather.push(&mut upload, Bytes::copy_from_slice(piece)).await;
         }
     } else {
-        while let Some(data) = body.next().await {
-            match data {
-                Ok(data) => {
+        loop {
+            match next(&mut body).await {
+                Ok(Some(data)) => {
                     at += data.len() as u64;
                     if !gather.push(&mut upload, data).await {
                         break;
                     }
                 }
-                Err(error) => {
-                    broken = Some(error);
+                Ok(None) => break,
+                Err(problem) => {
+                    broken = Some(problem);
                     break;
                 }
             }
@@ -179,8 +179,8 @@ async fn take(
     }
     let durable = upload.pause().await?;
     match broken {
-        Some(error) => {
-            let detail = format!("{error}; the upload of job {job} can go on at byte {durable}");
+        Some(_) => {
+            let detail = format!("the upload of job {job} can go on at byte {durable}");
             Err(Problem::upload_broke_off(detail))
         }
         None => {
@@ -199,8 +199,7 @@ async fn checked(checksum: &HeaderValue, body: &mut BodyDataStream) -> Result<Ve
     let expected =
         expected.map_err(|error| Problem::bad_request(format!("Upload-Checksum: {error}")))?;
     let mut data = Vec::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| Problem::upload_broke_off(error.to_string()))?;
+    while let Some(piece) = next(body).await? {
         if data.len() + piece.len() > MAX_CHECKED_BYTES {
             let detail = format!("a piece with a checksum has at most {MAX_CHECKED_BYTES} bytes");
             return Err(Problem::tus(StatusCode::PAYLOAD_TOO_LARGE, detail));

@@ -1,11 +1,15 @@
 //! Bodies that carry an input: raw, or multipart with the field `file` and perhaps `spec` before it.
 
+use std::time::Duration;
+
 use axum::body::{Body, BodyDataStream};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
+
+use tokio::time::timeout;
 
 use tally_common::id::JobId;
 use tally_common::limits::{MAX_KEY_BYTES, MAX_NAME_BYTES};
@@ -17,6 +21,10 @@ use crate::jobs::{Jobs, NewJob, Upload};
 
 /// Largest spec part, in bytes.
 const MAX_SPEC_BYTES: usize = 64 << 10;
+
+/// How long a client may pause within a body. While the disk is full the master pauses, and no client
+/// is blamed for that: it reads no body then.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes of a body that are still read, and thrown away, once its input has turned out to be of no use:
 /// most clients look for an answer only when they have sent everything.
@@ -100,8 +108,7 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
         }
     };
     let mut gather = Gather::default();
-    while let Some(data) = body.next().await {
-        let data = data.map_err(|error| broke_off(&error))?;
+    while let Some(data) = next(&mut body).await? {
         if !gather.push(&mut upload, data).await {
             break;
         }
@@ -109,10 +116,20 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
     gather.finish(upload).await
 }
 
+/// The next bytes of a body; a client that sends none for too long has gone.
+pub(super) async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
+    match timeout(BODY_TIMEOUT, body.next()).await {
+        Ok(Some(Ok(data))) => Ok(Some(data)),
+        Ok(Some(Err(error))) => Err(broke_off(&error)),
+        Ok(None) => Ok(None),
+        Err(_) => Err(broke_off(&format!("no byte came for {} s", BODY_TIMEOUT.as_secs()))),
+    }
+}
+
 /// Reads what is sent although it is of no use: see [`DRAIN_BYTES`].
 pub(super) async fn drain(body: &mut BodyDataStream) {
     let mut drained = 0;
-    while let Some(Ok(data)) = body.next().await {
+    while let Ok(Some(data)) = next(body).await {
         drained += data.len();
         if drained > DRAIN_BYTES {
             return;
@@ -163,7 +180,13 @@ async fn take_file(
         }
     };
     let mut gather = Gather::default();
-    while let Some(data) = part.chunk().await.map_err(|error| broke_off(&error))? {
+    loop {
+        let data = match timeout(BODY_TIMEOUT, part.chunk()).await {
+            Ok(Ok(Some(data))) => data,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => return Err(broke_off(&error)),
+            Err(_) => return Err(broke_off(&"no byte came for too long")),
+        };
         if !gather.push(&mut upload, data).await {
             break;
         }

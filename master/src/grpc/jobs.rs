@@ -25,6 +25,7 @@ use tally_proto::v1::{
 };
 
 use super::stream::{self, Replies};
+use crate::coordinator::Stopped;
 use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
 /// How long a client may pause within an upload.
@@ -123,10 +124,10 @@ impl Service for JobsService {
                 }
                 tokio::select! {
                     changed = views.changed() => if changed.is_err() {
-                        // The end of the stream means that the job was deleted, not that the master
-                        // stops: a client that watches is to come back then.
-                        if let Err(stopped @ JobsError::Stopped(_)) = jobs.get(id).await {
-                            let _ = changes.send(Err(stopped.into())).await;
+                        // Either the job was deleted, or the master stops: then a client that
+                        // watches is to come back.
+                        if !matches!(jobs.get(id).await, Err(JobsError::NotFound(_))) {
+                            let _ = changes.send(Err(JobsError::from(Stopped).into())).await;
                         }
                         return;
                     },

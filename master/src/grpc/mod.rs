@@ -6,11 +6,18 @@ mod jobs;
 mod stream;
 
 use std::future::Future;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::net::TcpListener;
+use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Connected, Router, TcpConnectInfo};
 
 use tally_common::limits::MAX_MESSAGE_BYTES;
 use tally_proto::channel::{
@@ -25,7 +32,7 @@ use crate::jobs::Jobs;
 /// Streams that one client may have open at a time.
 const MAX_STREAMS: u32 = 4096;
 
-/// Serves gRPC on `listener` until `shutdown` resolves, then lets calls under way end.
+/// Serves gRPC on `listener`, on at most `connections` connections at a time, until `shutdown` resolves, then lets calls under way end.
 ///
 /// # Errors
 /// Where the listener fails.
@@ -33,10 +40,81 @@ pub async fn serve(
     listener: TcpListener,
     jobs: Jobs,
     cluster: Cluster,
+    connections: usize,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpListenerStream::new(listener);
+    let places = Arc::new(Semaphore::new(connections));
+    let incoming = TcpListenerStream::new(listener).then(move |stream| {
+        let places = Arc::clone(&places);
+        async move {
+            // The semaphore is never closed; without a place the next connection is not accepted.
+            let place = places.acquire_owned().await.map_err(std::io::Error::other)?;
+            let stream = stream?;
+            stream.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(Placed { stream, _place: place })
+        }
+    });
     router(jobs, cluster).await.serve_with_incoming_shutdown(incoming, shutdown).await
+}
+
+/// A connection and the place that it takes.
+struct Placed {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Placed {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 async fn router(jobs: Jobs, cluster: Cluster) -> Router {

@@ -7,6 +7,10 @@ use tally_common::id::{Attempt, MessageId, SessionId, SlaveId};
 
 use super::Ledger;
 
+/// Slaves of which something is remembered; beyond that, small things are forgotten. A slave takes a new
+/// id with each start.
+const MAX_RECORDS: usize = 4096;
+
 /// What is held against a slave.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {
@@ -46,6 +50,9 @@ impl Ledger {
     /// what it is counting will not be believed.
     pub(super) fn note_false_partial(&mut self, slave: SlaveId) {
         let until = self.now + self.policy.quarantine;
+        if self.records.len() >= MAX_RECORDS {
+            self.records.retain(|_, record| record.until.is_some());
+        }
         let record = self.records.entry(slave).or_default();
         record.false_partials += 1;
         if record.false_partials < self.policy.max_false_partials || record.until.is_some() {

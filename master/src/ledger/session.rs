@@ -65,10 +65,9 @@ impl Session {
 
     /// Forgives it a time in which nobody could be heard.
     pub(super) fn shift(&mut self, by: Duration, now: Duration) {
-        let later = |time: Duration| (time + by).min(now);
-        self.last_beat = later(self.last_beat);
-        for held in &mut self.held {
-            held.started = held.started.map(later);
+        let times = self.held.iter_mut().filter_map(|held| held.started.as_mut());
+        for time in times.chain([&mut self.last_beat]) {
+            *time = (*time + by).min(now);
         }
     }
 
