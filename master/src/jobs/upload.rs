@@ -13,7 +13,7 @@ use tally_common::api::JobState;
 use tally_common::id::JobId;
 
 use super::{Jobs, JobsError, NewJob};
-use crate::coordinator::{Known, Message, Opened, Opening, spec_of_repair};
+use crate::coordinator::{Known, Message, Opened, Opening, Stopped, spec_of_repair};
 use crate::intake::Taken;
 use crate::spool::{InputError, Piece, Received};
 use tally_common::spec::Spec;
@@ -113,18 +113,20 @@ impl Jobs {
         let (jobs, job, resume) = (self.clone(), opened.job, opened.resume.take());
         let resumable = opened.new.resumable;
         let announced = opened.new.expected.filter(|_| resumable);
+        let meter = Arc::clone(&opened.meter);
         let taken = spawn_blocking(move || {
             // The reply to a broken upload is of no use; the job must hear of it all the same.
             match reception.upload(&spool, resumable, announced, resume, &mut incoming) {
                 Ok(Received::Whole { taken, received }) => {
                     jobs.input_done(job, taken, received)?;
-                    Ok(received.bytes)
+                    Ok(Taking::Whole(received.bytes))
                 }
                 Ok(Received::Part(received)) => {
                     jobs.tell(|reply| Message::Detached { job, received, reply })?;
-                    Ok(received.bytes)
+                    let stopping = meter.is_stopping();
+                    Ok(Taking::Part { bytes: received.bytes, stopping })
                 }
-                Err(error) => jobs.input_failed(job, error).map(|_| 0),
+                Err(error) => jobs.input_failed(job, error).map(|_| Taking::Whole(0)),
             }
         });
         Upload { job, kind: Kind::Receiving { pieces, taken }, _permit: permit }
@@ -158,10 +160,20 @@ pub struct Upload {
     _permit: OwnedSemaphorePermit,
 }
 
+/// How much of an upload has been taken in when nobody takes more.
+enum Taking {
+    Whole(u64),
+    /// Because the master stops, or because the other end was gone or told to let go.
+    Part {
+        bytes: u64,
+        stopping: bool,
+    },
+}
+
 enum Kind {
     Receiving {
         pieces: mpsc::Sender<Piece>,
-        taken: JoinHandle<Result<u64, JobsError>>,
+        taken: JoinHandle<Result<Taking, JobsError>>,
     },
     /// Of a request whose upload came whole: the same bytes are expected.
     Repeat {
@@ -196,7 +208,8 @@ impl Upload {
     /// There are no more bytes. Returns when all have been taken in; the job is being counted.
     ///
     /// # Errors
-    /// [`JobsError::Input`]; [`JobsError::KeyReused`] where a repeated request has other bytes.
+    /// [`JobsError::Input`]; [`JobsError::Stopped`] and [`JobsError::Attached`] where not all was taken
+    /// in, and the upload can go on; [`JobsError::KeyReused`] where a repeated request has other bytes.
     pub async fn finish(self) -> Result<JobId, JobsError> {
         let job = self.job;
         match self.kind {
@@ -204,8 +217,11 @@ impl Upload {
                 // One that has failed no longer listens.
                 let _ = pieces.send(Piece::End).await;
                 drop(pieces);
-                taken.await.map_err(|error| io::Error::other(error.to_string()))??;
-                Ok(job)
+                match taken.await.map_err(|error| io::Error::other(error.to_string()))?? {
+                    Taking::Whole(_) => Ok(job),
+                    Taking::Part { stopping: true, .. } => Err(Stopped.into()),
+                    Taking::Part { .. } => Err(JobsError::Attached(job)),
+                }
             }
             Kind::Repeat { first, again } if first == again => Ok(job),
             Kind::Repeat { .. } => Err(JobsError::KeyReused),
@@ -224,6 +240,8 @@ impl Upload {
         let Kind::Receiving { pieces, taken } = self.kind else { return Ok(0) };
         let _ = pieces.send(Piece::Detach).await;
         drop(pieces);
-        taken.await.map_err(|error| io::Error::other(error.to_string()))?
+        match taken.await.map_err(|error| io::Error::other(error.to_string()))?? {
+            Taking::Whole(bytes) | Taking::Part { bytes, .. } => Ok(bytes),
+        }
     }
 }

@@ -211,7 +211,7 @@ fn has_ended(job: &Value) -> bool {
 fn may_try_again(answer: &Answer) -> bool {
     match answer.status {
         408 | 409 | 429 | 503 | 507 => true,
-        400 | 422 => answer.text().contains("submit it again"),
+        400 => answer.text().contains("submit it again"),
         _ => false,
     }
 }
