@@ -1,7 +1,7 @@
 //! Networks that part, swallow, lose acknowledgements and flip bits between the master and a slave.
 
 use serde_json::Value;
-use tally_tests::{Options, eventually, input};
+use tally_tests::{Options, Process, Proxy, eventually, input, tally};
 
 use crate::field::Field;
 
@@ -140,4 +140,27 @@ fn a_slow_link_is_slow_and_exact() {
     counted.field.slaves[0].link.throttle(300_000);
     counted.field.slaves[1].link.delay(std::time::Duration::from_millis(2));
     is_whole(&counted.end().0);
+}
+
+#[test]
+fn an_upload_in_the_middle_of_which_the_master_is_stopped_is_not_taken_for_whole() {
+    let mut field = Field::start(1);
+    let link = Proxy::start(field.cluster.grpc());
+    let plays = input::plays(108, 1000, 40 << 20);
+    let (file, out) = (field.cluster.path("plays.csv"), field.cluster.path("out.csv"));
+    std::fs::write(&file, &plays).unwrap();
+    // Slow enough to be in the middle, and fast enough for the master to hear more while it stops.
+    link.throttle(2_000_000);
+    let mut submit = tally();
+    submit.arg("submit").arg(&file).args(["--wait", "--master", &link.url(), "-o"]).arg(&out);
+    let mut submit = Process::start("submit", submit);
+    eventually("some of it to come", || {
+        let jobs = field.cluster.http().get("/api/v1/jobs").json();
+        (jobs["jobs"][0]["progress"]["bytes_received"].as_u64()? > 0).then_some(())
+    });
+    field.cluster.restart_master(|master| assert!(master.stop().success()));
+    link.heal();
+    link.cut();
+    assert!(submit.ended().success());
+    assert!(std::fs::read(&out).unwrap() == input::totals(plays.as_bytes()));
 }

@@ -10,6 +10,7 @@ use tally_common::id::JobId;
 use tally_common::spec::SpecError;
 
 use crate::jobs::JobsError;
+use crate::spool::InputError;
 
 /// An error as it is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -107,6 +108,10 @@ impl From<JobsError> for Problem {
             JobsError::State { job, .. } => {
                 let (status, title) = (StatusCode::CONFLICT, "The job is not in that state");
                 Self::new(status, "job-state", title, detail).about(job)
+            }
+            JobsError::Input { job, error: InputError::Stopped } => {
+                let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
+                Self::new(status, "stopping", title, detail).about(job)
             }
             JobsError::Input { job, .. } => {
                 let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The input is bad");

@@ -152,7 +152,10 @@ impl Client {
                     return;
                 }
                 // The master could not be reached, or the connection broke under the download.
-                Some(1 | 5) => self.pause(&format!("{name}: {said}")),
+                Some(5) => {
+                    println!("{name}: {}", said.trim_end());
+                    self.pause(&format!("{name}: {said}"));
+                }
                 other => panic!("{name}: exit code {other:?}: {said}"),
             }
         }
@@ -208,7 +211,7 @@ fn has_ended(job: &Value) -> bool {
 fn may_try_again(answer: &Answer) -> bool {
     match answer.status {
         408 | 409 | 429 | 503 | 507 => true,
-        400 | 422 => answer.text().contains("submit it again"),
+        400 => answer.text().contains("submit it again"),
         _ => false,
     }
 }
