@@ -1,6 +1,6 @@
 //! The gateway: routes, statuses, headers, problems.
 
-use tally_tests::{Cluster, input};
+use tally_tests::{Cluster, Options, eventually, input};
 
 #[test]
 fn a_job_from_submission_to_deletion() {
@@ -107,4 +107,23 @@ fn health_says_what_is_there() {
     let slave = &cluster.slaves_now()[0];
     assert_eq!(slave["name"], "slave-0");
     assert_eq!(slave["draining"], false);
+}
+
+#[test]
+fn more_jobs_than_a_master_takes_are_told_to_come_back() {
+    let flags = ["--max-jobs", "2"].map(str::to_owned).to_vec();
+    let mut cluster = Cluster::start_with(0, Options { flags, ..Options::default() });
+    let http = cluster.http();
+    let plays = input::plays(22, 10, 1000);
+    let submit = || http.post("/api/v1/jobs", plays.as_bytes());
+    let first = submit().json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(submit().status, 202);
+    let refused = submit();
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.json()["detail"].as_str().unwrap().contains("2 jobs"));
+    assert!(!refused.header("retry-after").is_empty());
+    // Jobs that have ended are not in the way.
+    cluster.add_slave(1);
+    http.ended(&first);
+    eventually("room for another one", || (submit().status == 202).then_some(()));
 }
