@@ -11,6 +11,9 @@ use crate::value::{parse_date, parse_integer};
 /// Names shown in an error before the rest is only counted.
 const SHOWN_NAMES: usize = 20;
 
+/// Bytes that are looked at to tell UTF-16 that has no mark.
+const UTF16_BYTES: usize = 64;
+
 /// A header, resolved against a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -103,7 +106,8 @@ pub fn read_header(
         return Ok(None);
     }
     if is_utf16(input) {
-        return Err(HeaderError::Utf16);
+        let settled = complete || has_utf16_mark(input) || input.len() >= UTF16_BYTES;
+        return if settled { Err(HeaderError::Utf16) } else { Ok(None) };
     }
     let mark = if input.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let skipped = input[mark..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
@@ -147,12 +151,16 @@ fn count_breaks(bytes: &[u8]) -> u64 {
     breaks.count() as u64
 }
 
+fn has_utf16_mark(input: &[u8]) -> bool {
+    input.starts_with(b"\xff\xfe") || input.starts_with(b"\xfe\xff")
+}
+
 fn is_utf16(input: &[u8]) -> bool {
-    if input.starts_with(b"\xff\xfe") || input.starts_with(b"\xfe\xff") {
+    if has_utf16_mark(input) {
         return true;
     }
     // Without a mark: text of mostly Latin letters has a zero in every other byte.
-    let head = &input[..input.len().min(64) & !1];
+    let head = &input[..input.len().min(UTF16_BYTES) & !1];
     let zeros = |odd: usize| head.iter().skip(odd).step_by(2).all(|byte| *byte == 0);
     head.len() >= 4 && (zeros(0) || zeros(1)) && !head.iter().all(|byte| *byte == 0)
 }
@@ -294,6 +302,15 @@ mod tests {
             assert_eq!(read_header(&text[..n], false, &plays()), Ok(None), "{n}");
         }
         assert!(read_header(text, false, &plays()).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_begins_like_utf16_is_not_judged_by_its_first_bytes() {
+        let text = b"a\0b\0,Song,Date,Number of Plays\n";
+        let whole = read_header(text, true, &plays()).unwrap();
+        let first =
+            (0..=text.len()).find_map(|n| read_header(&text[..n], false, &plays()).unwrap());
+        assert_eq!(first, whole);
     }
 
     #[test]
