@@ -58,7 +58,7 @@ impl Encoding {
 
 /// A decoder that finds out by itself what it decodes.
 #[derive(Default)]
-pub(crate) struct Decompress {
+pub struct Decompress {
     /// Bytes held back until there are enough to tell.
     start: Vec<u8>,
     decoder: Option<Decoder>,
@@ -69,7 +69,41 @@ pub(crate) struct Decompress {
 enum Decoder {
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
-    Zstd { decoder: Box<ZstdDecoder<'static>>, out: Vec<u8>, within_frame: bool },
+    Zstd { decoder: Box<ZstdDecoder<'static>>, out: Vec<u8>, frame: Frame },
+}
+
+/// Bytes that a zstd frame's header has at most.
+const ZSTD_HEADER_BYTES: usize = 18;
+
+/// The zstd frame at hand. The decoder, when it streams, does not hold a frame that ends in an empty
+/// block to the length that its header gives.
+#[derive(Default)]
+struct Frame {
+    /// Its first bytes, up to [`ZSTD_HEADER_BYTES`] of them; none between two frames.
+    head: Vec<u8>,
+    given: u64,
+}
+
+impl Frame {
+    /// Notes what the decoder took and gave.
+    fn note(&mut self, taken: &[u8], given: usize) {
+        let room = ZSTD_HEADER_BYTES - self.head.len();
+        self.head.extend_from_slice(&taken[..taken.len().min(room)]);
+        self.given += given as u64;
+    }
+
+    /// It is complete: the next one begins.
+    fn end(&mut self) -> Result<(), DecompressError> {
+        let Self { head, given } = std::mem::take(self);
+        match zstd::zstd_safe::get_frame_content_size(&head) {
+            Ok(Some(expected)) if expected != given => {
+                let problem = format!("a frame of {expected} bytes has {given}");
+                Err(DecompressError::Damaged { encoding: "zstd", problem })
+            }
+            // Its header gives no length, or it is one of those that hold no data.
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Decoder {
@@ -79,18 +113,21 @@ impl Decoder {
             Encoding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
             Encoding::Zstd => {
                 let decoder = Box::new(ZstdDecoder::new()?);
-                Self::Zstd { decoder, out: vec![0; CHUNK_BYTES], within_frame: false }
+                Self::Zstd { decoder, out: vec![0; CHUNK_BYTES], frame: Frame::default() }
             }
         })
     }
 }
 
 /// Where plain bytes go.
-type Give<'a> = dyn FnMut(&[u8]) -> Result<(), InputError> + 'a;
+pub type Give<'a> = dyn FnMut(&[u8]) -> Result<(), InputError> + 'a;
 
 impl Decompress {
     /// Takes the next bytes in and gives out what they become.
-    pub(crate) fn feed(&mut self, data: &[u8], give: &mut Give<'_>) -> Result<(), InputError> {
+    ///
+    /// # Errors
+    /// [`InputError::Decompress`] where they make no sense, and what `give` gives.
+    pub fn feed(&mut self, data: &[u8], give: &mut Give<'_>) -> Result<(), InputError> {
         self.taken += data.len() as u64;
         if self.decoder.is_some() {
             return self.decode(data, give);
@@ -126,13 +163,17 @@ impl Decompress {
                 }
                 Ok(())
             }
-            Some(Decoder::Zstd { decoder, out, within_frame }) => {
+            Some(Decoder::Zstd { decoder, out, frame }) => {
                 let mut input = InBuffer::around(data);
                 loop {
+                    let before = input.pos();
                     let mut output = OutBuffer::around(&mut out[..]);
                     let hint = decoder.run(&mut input, &mut output).map_err(zstd_damage)?;
                     let n = output.pos();
-                    *within_frame = hint != 0;
+                    frame.note(&data[before..input.pos()], n);
+                    if hint == 0 {
+                        frame.end()?;
+                    }
                     give(&out[..n])?;
                     if input.pos() == data.len() && n < out.len() {
                         return Ok(());
@@ -146,7 +187,10 @@ impl Decompress {
     }
 
     /// There are no more bytes: gives out what is left, and sees to it that nothing is missing.
-    pub(crate) fn finish(mut self, give: &mut Give<'_>) -> Result<(), InputError> {
+    ///
+    /// # Errors
+    /// [`InputError::Decompress`] where something is missing, and what `give` gives.
+    pub fn finish(mut self, give: &mut Give<'_>) -> Result<(), InputError> {
         if self.decoder.is_none() {
             self.begin(give)?;
         }
@@ -155,7 +199,7 @@ impl Decompress {
                 decoder.try_finish().map_err(gzip)?;
                 give(decoder.get_ref())
             }
-            Some(Decoder::Zstd { within_frame: true, .. }) => {
+            Some(Decoder::Zstd { frame, .. }) if !frame.head.is_empty() => {
                 Err(zstd_damage(io::Error::from(io::ErrorKind::UnexpectedEof)).into())
             }
             _ => Ok(()),
@@ -249,6 +293,15 @@ mod tests {
                 let keep = 4 + ((compressed.len() - 4) as f64 * keep) as usize;
                 prop_assert!(decompress(&compressed[..keep], step).is_err());
             }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_shorter_than_it_says_is_refused() {
+        // 34 bytes are announced; the last and only block is empty.
+        let short = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 34, 1, 0, 0];
+        for step in 1..=short.len() {
+            assert!(decompress(&short, step).is_err(), "in steps of {step}");
         }
     }
 
