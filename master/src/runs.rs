@@ -38,6 +38,12 @@ pub enum RunsError {
     /// The run does not read.
     #[error("the partial is no valid run: {0}")]
     Run(#[from] RunError),
+    /// The run has a reject that is not one of its task's records.
+    #[error("the partial has a reject at byte {offset}, which is not in its task")]
+    Reject {
+        /// Where it is said to begin.
+        offset: u64,
+    },
     /// The run is not the answer to the task that its header names, or its counts differ.
     #[error("the partial's run and its header do not agree")]
     Mismatch,
@@ -99,7 +105,16 @@ impl RunReceiver {
             return Err(self.damaged());
         }
         let path = self.file.into_temp_path();
-        let meta = RunMeta::read(&FileAt::open(&path)?)?;
+        let run = FileAt::open(&path)?;
+        let meta = RunMeta::read(&run)?;
+        for reject in meta.rejects(&run) {
+            let reject = reject?;
+            let end = reject.offset.checked_add(reject.len.into());
+            let within = end.is_some_and(|end| end <= meta.totals().bytes);
+            if !within || reject.line > meta.totals().lines {
+                return Err(RunsError::Reject { offset: reject.offset });
+            }
+        }
         let (header, totals, head) = (meta.header(), *meta.totals(), self.head);
         let same = header.message_id == head.message_id
             && meta.groups() == head.groups

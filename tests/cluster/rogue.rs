@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use tally_common::id::{SessionId, SlaveId};
-use tally_common::run::{RunHeader, RunWriter, TaskTotals};
+use tally_common::reject::{Reject, RejectReason};
+use tally_common::run::{GroupSink, RunHeader, RunWriter, TaskTotals};
 use tally_proto::convert::{Assignment, PartialHead, SlaveHello};
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::partial_frame::Frame;
@@ -80,8 +81,20 @@ impl Rogue {
 
     /// An answer that reads as one: so many records, no groups.
     fn answer(&self, task: &Assignment, totals: TaskTotals) -> (PartialHead, Vec<u8>) {
+        self.answer_with(task, totals, |_| {})
+    }
+
+    /// The same, with what `write` puts into the run.
+    fn answer_with(
+        &self,
+        task: &Assignment,
+        totals: TaskTotals,
+        write: impl FnOnce(&mut RunWriter<Vec<u8>>),
+    ) -> (PartialHead, Vec<u8>) {
         let header = RunHeader::of(&task.spec, task.message_id);
-        let (run, summary) = RunWriter::new(Vec::new(), header).unwrap().finish(totals).unwrap();
+        let mut run = RunWriter::new(Vec::new(), header).unwrap();
+        write(&mut run);
+        let (run, summary) = run.finish(totals).unwrap();
         let head = PartialHead {
             message_id: task.message_id,
             attempt: task.attempt,
@@ -177,4 +190,43 @@ fn false_partials_are_refused_with_a_reason_and_their_slave_set_aside() {
     assert!(cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body == expected);
     assert_eq!(cluster.http().job(id)["receipt"], job["receipt"]);
     drop(rogue.events);
+}
+
+#[test]
+fn a_run_that_is_not_in_order_is_counted_again() {
+    let mut cluster = Cluster::start(0);
+    let mut rogue = Rogue::join(&cluster);
+    let plays = input::plays(112, 50, 100_000);
+    let expected = input::totals(plays.as_bytes());
+    let id = cluster.http().post("/api/v1/jobs", plays.as_bytes()).json()["id"].clone();
+    let id = id.as_str().unwrap();
+
+    // A reject of which the task has not a byte.
+    let task = rogue.assignment();
+    let totals =
+        TaskTotals { bytes: task.bytes, records: 2, rejects: 1, lines: 2, ..Default::default() };
+    let (offset, reason) = (task.bytes - 3, RejectReason::FieldCount);
+    let reject = Reject { line: 1, offset, len: 4, column: 1, reason };
+    let (head, run) = rogue.answer_with(&task, totals, |run| run.reject(reject).unwrap());
+    rejected(&rogue.hand_in(&head, run), "not in its task");
+
+    // All that can be told without reading the groups is as it should be.
+    let task = rogue.assignment();
+    let totals = TaskTotals { bytes: task.bytes, records: 2, lines: 2, ..Default::default() };
+    let (head, run) = rogue.answer_with(&task, totals, |run| {
+        for song in ["b", "a"] {
+            run.start_head(song.as_bytes(), 0).unwrap();
+            run.push_ordinal(18_000, &[1]).unwrap();
+        }
+        run.end_segment().unwrap();
+    });
+    let ack = rogue.hand_in(&head, run);
+    assert_eq!(ack.verdict(), PartialVerdict::Accepted, "{ack:?}");
+
+    // The merge sees it; an honest slave is given the task.
+    drop(rogue);
+    cluster.add_slave(1);
+    let job = cluster.http().ended(id);
+    assert_eq!(job["state"], "succeeded", "{job}");
+    assert!(cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body == expected);
 }

@@ -4,7 +4,8 @@ use super::format::{RunError, RunHeader};
 use super::varint::{PADDING, get, get_value, unzigzag};
 use crate::key::{Tail, TailKind};
 
-/// Reads the groups of blocks, one block after another, into memory of its own that it reuses.
+/// Reads the groups of a segment's blocks, one block after another, into memory of its own that it
+/// reuses. Sees to it that their keys ascend: a merge relies on it.
 #[derive(Clone, Debug)]
 pub struct GroupReader {
     tail_kind: TailKind,
@@ -24,6 +25,10 @@ pub struct GroupReader {
     ordinal: i64,
     tail: Vec<u8>,
     values: Vec<i128>,
+    /// A group has been read: the next one's key is greater.
+    begun: bool,
+    /// Whether the head at hand is greater than the one before, and not the same.
+    new_head: bool,
 }
 
 /// A group, borrowed from its reader.
@@ -54,6 +59,8 @@ impl GroupReader {
             ordinal: 0,
             tail: Vec::new(),
             values: vec![0; usize::from(header.aggregates)],
+            begun: false,
+            new_head: true,
         }
     }
 
@@ -88,14 +95,22 @@ impl GroupReader {
         }
         self.left -= 1;
         match self.tail_kind {
-            TailKind::None => {}
+            TailKind::None => {
+                if !(self.fresh && self.new_head) {
+                    return Err(self.disorder());
+                }
+            }
             TailKind::Date => {
                 let number = self.number()?;
+                let before = self.ordinal;
                 self.ordinal = if self.fresh {
                     unzigzag(number)
                 } else {
                     self.ordinal.wrapping_add(number as i64)
                 };
+                if self.ordinal <= before && !(self.fresh && self.new_head) {
+                    return Err(self.disorder());
+                }
             }
             TailKind::Bytes => self.read_tail()?,
         }
@@ -121,8 +136,15 @@ impl GroupReader {
         let keep = if self.at == 0 { 0 } else { self.head.len() };
         let (shared, suffix) = (self.number()?, self.number()?);
         let suffix = self.part(shared, keep, suffix)?;
+        let suffix = &self.payload[suffix.0..suffix.1];
+        let order = suffix.cmp(&self.head[shared as usize..]);
+        if self.begun && order.is_lt() {
+            return Err(self.disorder());
+        }
+        self.new_head = !self.begun || order.is_gt();
+        self.begun = true;
         self.head.truncate(shared as usize);
-        self.head.extend_from_slice(&self.payload[suffix.0..suffix.1]);
+        self.head.extend_from_slice(suffix);
         if self.keeps_first {
             self.first = self.number()?;
         }
@@ -138,9 +160,18 @@ impl GroupReader {
         let keep = if self.fresh { 0 } else { self.tail.len() };
         let (shared, suffix) = (self.number()?, self.number()?);
         let suffix = self.part(shared, keep, suffix)?;
+        let suffix = &self.payload[suffix.0..suffix.1];
+        if !(self.fresh && self.new_head) && *suffix <= self.tail[shared as usize..] {
+            return Err(self.disorder());
+        }
         self.tail.truncate(shared as usize);
-        self.tail.extend_from_slice(&self.payload[suffix.0..suffix.1]);
+        self.tail.extend_from_slice(suffix);
         Ok(())
+    }
+
+    #[cold]
+    fn disorder(&self) -> RunError {
+        RunError::corrupt(self.offset, "its keys do not ascend")
     }
 
     /// The range of a key's suffix, checked together with what it shares with the key before.

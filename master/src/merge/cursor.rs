@@ -58,6 +58,7 @@ impl<'a> Cursor<'a> {
     /// Moves to the next group; `false` where the range has no more.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<bool, MergeError> {
+        let mut entered = false;
         loop {
             let more = self.reader.advance().map_err(|error| self.damaged(error))?;
             if more {
@@ -66,6 +67,10 @@ impl<'a> Cursor<'a> {
             if !self.next_block()? {
                 return Ok(false);
             }
+            entered = true;
+        }
+        if entered {
+            self.check_index()?;
         }
         if self.reader.is_fresh() {
             self.prefix = prefix(self.reader.head(), self.skip);
@@ -91,6 +96,18 @@ impl<'a> Cursor<'a> {
             }
         };
         Ok(true)
+    }
+
+    /// The block at hand begins with the group that the index gives: ranges rely on it.
+    fn check_index(&self) -> Result<(), MergeError> {
+        // A block was entered, so there is one before the next.
+        let Some(block) = self.blocks.get(self.next - 1) else { return Ok(()) };
+        let group = self.reader.group();
+        if (group.head, group.tail) == (&*block.head, block.tail.as_tail()) {
+            return Ok(());
+        }
+        let what = "a block does not begin as the index says";
+        Err(self.damaged(RunError::Corrupt { offset: block.offset, what }))
     }
 
     fn is_beyond_range(&self) -> bool {

@@ -122,7 +122,12 @@ impl Sorter<'_> {
         }
         let width = usize::from(self.header.aggregates);
         let mut order: Vec<usize> = (0..self.heads.len()).collect();
-        order.sort_unstable_by_key(|&i| self.heads[i].first);
+        let key = |i: usize| &self.keys[self.heads[i].key.0..self.heads[i].key.1];
+        // The position comes first in the key. Two heads have the same one only by a run that lies.
+        order.sort_unstable_by(|&a, &b| {
+            let first = self.heads[a].first.cmp(&self.heads[b].first);
+            first.then_with(|| key(a).cmp(key(b)))
+        });
         let run = cascade::write_run(self.header, self.options.scratch_dir, |run| {
             for i in order {
                 let head = &self.heads[i];

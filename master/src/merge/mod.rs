@@ -96,6 +96,9 @@ pub enum MergeError {
     /// The result is no longer wanted.
     #[error("the merge was cancelled")]
     Cancelled,
+    /// A thread panicked: a bug, and one that must not hold the merge up for ever.
+    #[error("a thread of the merge panicked")]
+    Panicked,
 }
 
 /// Merges `inputs` into a CSV with a header, in the order that the spec wants. `out` is not flushed.

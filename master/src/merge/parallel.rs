@@ -1,6 +1,7 @@
 //! Work on all cores whose results are taken in order, with a bound on those that wait.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -43,7 +44,9 @@ pub(super) fn in_order<T: Send>(
             return;
         }
         drop(held);
-        let result = make(i);
+        // A result that never comes would be waited for.
+        let made = catch_unwind(AssertUnwindSafe(|| make(i)));
+        let result = made.unwrap_or_else(|_| Err(MergeError::Panicked));
         lock().done.insert(i, result);
         changed.notify_all();
     };
@@ -72,4 +75,26 @@ pub(super) fn in_order<T: Send>(
         changed.notify_all();
         outcome
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_ends_the_work() {
+        let (cancelled, scratch_dir) = (AtomicBool::new(false), Path::new("."));
+        let options = MergeOptions { threads: 2, cancelled: &cancelled, scratch_dir };
+        let mut taken = Vec::new();
+        let make = |i| if i == 3 { panic!("planted") } else { Ok(i) };
+        let ended = in_order(100, &options, make, |i| {
+            taken.push(i);
+            Ok(())
+        });
+        assert!(matches!(ended, Err(MergeError::Panicked)), "{ended:?}");
+        assert_eq!(taken, [0, 1, 2]);
+    }
 }
