@@ -240,7 +240,7 @@ fn write_rejects(job: &FinishJob, runs: &[MergeInput]) -> Result<Vec<RejectView>
 }
 
 fn view(input: &InputInfo, reject: &Reject, lines: u64, offset: u64, record: &[u8]) -> RejectView {
-    let whole = matches!(reject.reason, RejectReason::FieldCount | RejectReason::UnterminatedQuote);
+    let whole = reject.reason == RejectReason::FieldCount;
     let column = input.columns.get(reject.column as usize).filter(|_| !whole);
     let reason = match reject.reason {
         RejectReason::FieldCount => {
