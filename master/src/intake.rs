@@ -31,39 +31,51 @@ pub enum IntakeError {
 
 /// A task as it was cut: a range of whole records of one input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub struct Cut {
     /// Offset of its first byte in the input.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// Its length in bytes, at least 1.
-    pub(crate) len: u64,
+    pub len: u64,
     /// CRC-32C of its bytes.
-    pub(crate) crc32c: u32,
+    pub crc32c: u32,
 }
 
 /// How large tasks should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TaskSize {
-    expected: Option<u64>,
-    workers: u32,
+pub enum TaskSize {
+    /// Four tasks for each worker, so that one that dies or is slow costs little; within
+    /// [`MIN_TASK_BYTES`] and [`MAX_TASK_BYTES`].
+    Fitting {
+        /// Bytes of the input, where that is known.
+        expected: Option<u64>,
+        /// Workers in the cluster, at least 1.
+        workers: u32,
+    },
+    /// So many bytes, or as many more as the last record and the piece that ends it have.
+    AtLeast(u64),
 }
 
 impl TaskSize {
     /// For an input of `expected` bytes, if that is known, and so many workers in the cluster.
-    pub(crate) fn new(expected: Option<u64>, workers: u32) -> Self {
-        Self { expected, workers: workers.max(1) }
+    pub fn new(expected: Option<u64>, workers: u32) -> Self {
+        Self::Fitting { expected, workers: workers.max(1) }
     }
 
-    /// Bytes that the task that begins after `before` bytes of input should have: four tasks for
-    /// each worker, so that one that dies or is slow costs little. Where the input's size is not
-    /// known, what has arrived stands for it, so tasks grow with the input.
+    /// Bytes that the task that begins after `before` bytes of input should have. Where the input's
+    /// size is not known, what has arrived stands for it, so tasks grow with the input.
     fn target(self, before: u64) -> u64 {
-        let expected = self.expected.unwrap_or(before).max(before);
-        (expected / (4 * u64::from(self.workers))).clamp(MIN_TASK_BYTES, MAX_TASK_BYTES)
+        match self {
+            Self::Fitting { expected, workers } => {
+                let expected = expected.unwrap_or(before).max(before);
+                (expected / (4 * u64::from(workers))).clamp(MIN_TASK_BYTES, MAX_TASK_BYTES)
+            }
+            Self::AtLeast(bytes) => bytes,
+        }
     }
 }
 
 /// The state of one input that is being taken in.
-pub(crate) struct Intake {
+pub struct Intake {
     spec: Spec,
     size: TaskSize,
     /// Bytes before the records begin, as long as the header is not complete.
@@ -92,22 +104,22 @@ struct Body {
 
 /// What an input came to, besides its tasks; or so much of it as is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub struct Taken {
     /// Bytes in all, the header included.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// CRC-32C of these bytes.
-    pub(crate) crc32c: u32,
+    pub crc32c: u32,
 }
 
 impl Taken {
     /// Takes the next bytes in.
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
+    pub fn add(&mut self, bytes: &[u8]) {
         self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
         self.bytes += bytes.len() as u64;
     }
 
     /// What this input and the one after it came to together.
-    pub(crate) fn append(&mut self, next: &Self) {
+    pub fn append(&mut self, next: &Self) {
         self.crc32c = crc32c::crc32c_combine(self.crc32c, next.crc32c, next.bytes as usize);
         self.bytes += next.bytes;
     }
@@ -115,19 +127,19 @@ impl Taken {
 
 impl Intake {
     /// An input of which nothing has arrived yet.
-    pub(crate) fn new(spec: &Spec, size: TaskSize) -> Self {
+    pub fn new(spec: &Spec, size: TaskSize) -> Self {
         Self { spec: spec.clone(), size, head: Vec::new(), body: None, received: 0 }
     }
 
     /// An input that was taken in up to the end of a task: goes on from there. `until` is what the
     /// bytes before that came to.
-    pub(crate) fn resume(spec: &Spec, size: TaskSize, header: Header, until: Taken) -> Self {
+    pub fn resume(spec: &Spec, size: TaskSize, header: Header, until: Taken) -> Self {
         let body = Body::new(header, until);
         Self { spec: spec.clone(), size, head: Vec::new(), body: Some(body), received: until.bytes }
     }
 
     /// The header, once it is complete, and what its bytes came to.
-    pub(crate) fn header(&self) -> Option<(&Header, Taken)> {
+    pub fn header(&self) -> Option<(&Header, Taken)> {
         self.body.as_ref().map(|body| (&body.header, body.before))
     }
 
@@ -135,7 +147,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`]; the input is of no use after that.
-    pub(crate) fn push(&mut self, bytes: &[u8], cuts: &mut Vec<Cut>) -> Result<(), IntakeError> {
+    pub fn push(&mut self, bytes: &[u8], cuts: &mut Vec<Cut>) -> Result<(), IntakeError> {
         self.received += bytes.len() as u64;
         if let Some(body) = &mut self.body {
             return body.push(bytes, self.size, cuts);
@@ -162,7 +174,7 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`] where not even a header has come.
-    pub(crate) fn finish(&mut self, cuts: &mut Vec<Cut>) -> Result<Taken, IntakeError> {
+    pub fn finish(&mut self, cuts: &mut Vec<Cut>) -> Result<Taken, IntakeError> {
         if self.body.is_none() {
             self.try_header(true, cuts)?;
         }

@@ -16,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, Router, TcpConnectInfo};
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use tally_common::limits::MAX_MESSAGE_BYTES;
 use tally_proto::channel::{
@@ -54,7 +55,17 @@ pub async fn serve(
             Ok::<_, std::io::Error>(Placed { stream, _place: place })
         }
     });
-    router(jobs, cluster).await.serve_with_incoming_shutdown(incoming, shutdown).await
+    Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(HTTP2_FRAME)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_routes(routes(jobs, cluster).await)
+        .serve_with_incoming_shutdown(incoming, shutdown)
+        .await
 }
 
 /// A connection and the place that it takes.
@@ -117,7 +128,11 @@ impl AsyncWrite for Placed {
     }
 }
 
-async fn router(jobs: Jobs, cluster: Cluster) -> Router {
+/// All services. Public so that a test can call them without a socket.
+///
+/// # Panics
+/// Never: the descriptors are compiled in.
+pub async fn routes(jobs: Jobs, cluster: Cluster) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     let jobs = JobsServer::new(jobs::JobsService(jobs))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -133,16 +148,5 @@ async fn router(jobs: Jobs, cluster: Cluster) -> Router {
         .build_v1()
         // The descriptors are compiled in: they are what protox made of our own files.
         .expect("the compiled-in descriptors are valid");
-    Server::builder()
-        .tcp_nodelay(true)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(HTTP2_FRAME)
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(health_service)
-        .add_service(reflection)
-        .add_service(cluster)
-        .add_service(jobs)
+    Routes::new(health_service).add_service(reflection).add_service(cluster).add_service(jobs)
 }
