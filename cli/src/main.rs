@@ -7,6 +7,7 @@ mod config;
 mod embedded;
 mod exit;
 mod generate;
+mod memory;
 mod output;
 mod progress;
 mod spec_args;

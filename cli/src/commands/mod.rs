@@ -13,14 +13,17 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Args, Command};
-use crate::generate;
+use crate::{generate, memory};
 
 /// Runs what the command line asks for.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let format = args.output;
     match args.command {
         Command::Generate(args) => generate::run(&args),
-        Command::Master(args) => services()?.block_on(master::run(&args)),
+        Command::Master(args) => {
+            memory::share_arenas();
+            services()?.block_on(master::run(&args))
+        }
         Command::Slave(args) => services()?.block_on(slave::run(args)),
         Command::Count(args) => services()?.block_on(count::run(&args)),
         Command::Submit(args) => client()?.block_on(submit::run(&args, format)),
