@@ -44,6 +44,8 @@ pub struct TaskBytes {
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
+    /// CRC-32C of its bytes as they were taken in.
+    pub crc32c: u32,
 }
 
 /// What became of a partial.

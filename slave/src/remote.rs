@@ -1,10 +1,15 @@
 //! The gRPC side of a slave: the connection, the bytes of a task, the return of a partial.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tonic::Code;
 use tonic::transport::Channel;
 
+use tally_common::backoff::Backoff;
 use tally_common::id::{MessageId, SessionId};
 use tally_common::limits::MAX_MESSAGE_BYTES;
 use tally_proto::v1::cluster_client::ClusterClient;
@@ -17,6 +22,13 @@ use crate::worker::{Partial, SourceError, TaskSource};
 /// their way, and the bound on what a prefetched task holds in memory (8 MiB).
 const FRAMES_AHEAD: usize = 8;
 
+/// How often bytes that arrive damaged are sent again before the attempt has failed. A link that
+/// damages them is no fault of the task, which has only so many attempts.
+const TRANSFERS: u32 = 8;
+
+/// Waits between these.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
+
 /// Connects to the master.
 pub(crate) async fn connect(config: &Config) -> Result<ClusterClient<Channel>, tonic::Status> {
     let channel = tally_proto::channel::connect(&config.master).await?;
@@ -26,23 +38,55 @@ pub(crate) async fn connect(config: &Config) -> Result<ClusterClient<Channel>, t
 }
 
 /// The bytes of a task as they come over gRPC.
-pub(crate) struct RemoteSource(mpsc::Receiver<Result<Bytes, SourceError>>);
+pub(crate) struct RemoteSource {
+    frames: mpsc::Receiver<Result<Bytes, SourceError>>,
+    client: ClusterClient<Channel>,
+    task: MessageId,
+    session: SessionId,
+    runtime: Handle,
+    /// Times that the bytes arrived damaged.
+    damaged: u32,
+}
 
 impl TaskSource for RemoteSource {
     fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
-        self.0.blocking_recv().transpose()
+        self.frames.blocking_recv().transpose()
+    }
+
+    fn again(&mut self) -> bool {
+        self.damaged += 1;
+        if self.damaged >= TRANSFERS {
+            return false;
+        }
+        let _runtime = self.runtime.enter();
+        self.frames = start(self.client.clone(), self.task, self.session, self.damaged);
+        true
     }
 }
 
-/// Starts to fetch a task; the fetch stops when the source is dropped.
+/// Starts to fetch a task; the fetch stops when the source is dropped. Must be called within a tokio
+/// runtime.
 pub(crate) fn fetch(
-    mut client: ClusterClient<Channel>,
+    client: ClusterClient<Channel>,
     task: MessageId,
     session: SessionId,
 ) -> RemoteSource {
+    let frames = start(client.clone(), task, session, 0);
+    RemoteSource { frames, client, task, session, runtime: Handle::current(), damaged: 0 }
+}
+
+fn start(
+    mut client: ClusterClient<Channel>,
+    task: MessageId,
+    session: SessionId,
+    damaged: u32,
+) -> mpsc::Receiver<Result<Bytes, SourceError>> {
     let (frames, source) = mpsc::channel(FRAMES_AHEAD);
     tokio::spawn(async move {
-        let request = v1::StreamTaskRequest::of(task, session);
+        if damaged > 0 {
+            sleep(pause(task, damaged)).await;
+        }
+        let request = v1::StreamTaskRequest::of(task, session, damaged > 0);
         let mut stream = match client.stream_task(request).await {
             Ok(reply) => reply.into_inner(),
             Err(status) => {
@@ -63,7 +107,12 @@ pub(crate) fn fetch(
             }
         }
     });
-    RemoteSource(source)
+    source
+}
+
+/// The wait after bytes have arrived damaged so many times.
+fn pause(task: MessageId, damaged: u32) -> Duration {
+    PAUSE.wait(damaged - 1, task.uuid().as_u64_pair().1)
 }
 
 fn source_error(status: &tonic::Status) -> SourceError {
@@ -84,13 +133,34 @@ pub(crate) enum Verdict {
     Rejected(String),
 }
 
-/// Hands a partial in.
+/// Hands a partial in, again where it arrives damaged.
 pub(crate) async fn hand_in(
-    mut client: ClusterClient<Channel>,
+    client: ClusterClient<Channel>,
     session: SessionId,
     partial: Partial,
 ) -> Result<Verdict, tonic::Status> {
-    let header = Frame::Header(partial.head(session).to_wire());
+    let mut damaged = 0;
+    loop {
+        let patient = damaged + 1 < TRANSFERS;
+        let answer = send(client.clone(), session, partial.clone(), patient).await;
+        match answer {
+            Err(status) if patient && status.code() == Code::DataLoss => {
+                damaged += 1;
+                sleep(pause(partial.message_id, damaged)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn send(
+    mut client: ClusterClient<Channel>,
+    session: SessionId,
+    partial: Partial,
+    patient: bool,
+) -> Result<Verdict, tonic::Status> {
+    let head = v1::PartialHeader { patient, ..partial.head(session).to_wire() };
+    let header = Frame::Header(head);
     let data = partial.frames.into_iter().map(Frame::Data);
     let frames = std::iter::once(header).chain(data);
     let frames = frames.map(|frame| v1::PartialFrame { frame: Some(frame) });

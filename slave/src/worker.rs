@@ -26,6 +26,12 @@ pub trait TaskSource: Send {
     /// # Errors
     /// [`SourceError`] where the rest can not be had.
     fn next(&mut self) -> Result<Option<Bytes>, SourceError>;
+
+    /// They came and were damaged: begins from the first one, unless that has been tried often
+    /// enough or is of no use.
+    fn again(&mut self) -> bool {
+        false
+    }
 }
 
 /// Why the bytes of a task could not be had.
@@ -252,33 +258,45 @@ impl Kernels {
             Some((_, kernel)) => kernel,
             None => return Err(WorkError::Panicked("no kernel".to_owned())),
         };
-        let header = RunHeader::of(&assignment.spec, assignment.message_id);
-        let mut run = RunWriter::new(Frames::default(), header)?;
-        kernel.begin(assignment.number, &assignment.layout)?;
-        let (mut bytes, mut crc) = (0, 0);
-        while let Some(piece) = execution.source.next()? {
-            if execution.progress.is_cancelled() {
-                return Err(SourceError::Gone.into());
+        loop {
+            match count(kernel, execution) {
+                Err(WorkError::Damaged { .. })
+                    if !execution.progress.is_cancelled() && execution.source.again() => {}
+                counted => return counted,
             }
-            crc = crc32c::crc32c_append(crc, &piece);
-            kernel.feed(&piece, &mut run)?;
-            bytes += piece.len() as u64;
-            execution.progress.bytes.store(bytes, Ordering::Relaxed);
         }
-        if (bytes, crc) != (assignment.bytes, assignment.crc32c) {
-            return Err(WorkError::Damaged {
-                found: bytes,
-                found_crc: crc,
-                expected: assignment.bytes,
-                expected_crc: assignment.crc32c,
-            });
-        }
-        let totals = kernel.finish(&mut run)?;
-        let (frames, summary) = run.finish(totals)?;
-        let (frames, crc32c) = frames.finish();
-        let (message_id, attempt) = (assignment.message_id, assignment.attempt);
-        Ok(Partial { message_id, attempt, totals, groups: summary.groups, crc32c, frames })
     }
+}
+
+/// Counts the bytes that a task's source gives.
+fn count(kernel: &mut Kernel, execution: &mut Execution) -> Result<Partial, WorkError> {
+    let assignment = &execution.assignment;
+    let header = RunHeader::of(&assignment.spec, assignment.message_id);
+    let mut run = RunWriter::new(Frames::default(), header)?;
+    kernel.begin(assignment.number, &assignment.layout)?;
+    let (mut bytes, mut crc) = (0, 0);
+    while let Some(piece) = execution.source.next()? {
+        if execution.progress.is_cancelled() {
+            return Err(SourceError::Gone.into());
+        }
+        crc = crc32c::crc32c_append(crc, &piece);
+        kernel.feed(&piece, &mut run)?;
+        bytes += piece.len() as u64;
+        execution.progress.bytes.store(bytes, Ordering::Relaxed);
+    }
+    if (bytes, crc) != (assignment.bytes, assignment.crc32c) {
+        return Err(WorkError::Damaged {
+            found: bytes,
+            found_crc: crc,
+            expected: assignment.bytes,
+            expected_crc: assignment.crc32c,
+        });
+    }
+    let totals = kernel.finish(&mut run)?;
+    let (frames, summary) = run.finish(totals)?;
+    let (frames, crc32c) = frames.finish();
+    let (message_id, attempt) = (assignment.message_id, assignment.attempt);
+    Ok(Partial { message_id, attempt, totals, groups: summary.groups, crc32c, frames })
 }
 
 /// A writer that keeps what it is given in pieces of one frame, so that a run is never copied into

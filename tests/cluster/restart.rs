@@ -155,7 +155,7 @@ fn a_damaged_spool_fails_the_job_and_names_the_bytes() {
     let job = cluster.http().ended(&id);
     assert_eq!(job["state"], "failed", "{job}");
     let error = job["error"].as_str().unwrap();
-    for words in ["4 attempts", "damaged", "bytes 26 to"] {
+    for words in ["4 attempts", "damaged where the master keeps them", "bytes 26 to"] {
         assert!(error.contains(words), "{error}");
     }
 }

@@ -75,6 +75,15 @@ impl Process {
         })
     }
 
+    /// How many lines that hold `text` it has said so far.
+    ///
+    /// # Panics
+    /// Never: who writes the lines does not panic.
+    pub fn said(&self, text: &str) -> usize {
+        let log = self.log.lock().expect("no writer panics");
+        log.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// Whether it has stopped.
     ///
     /// # Panics

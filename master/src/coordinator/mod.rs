@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::intake::Cut;
 use crate::ledger::{Command, Event, Ledger, UploadId};
 use crate::readers::Readers;
 use crate::runs::ReceivedRun;
@@ -318,7 +319,8 @@ impl Coordinator {
             let job = self.jobs.get(&job)?;
             let task = job.tasks.get(number as usize)?;
             let path = Arc::clone(&job.inputs.get(task.input as usize)?.path);
-            Some(TaskBytes { path, offset: task.cut.offset, len: task.cut.len })
+            let Cut { offset, len, crc32c } = task.cut;
+            Some(TaskBytes { path, offset, len, crc32c })
         });
         task.ok_or(ClusterError::NotWanted(message_id))
     }

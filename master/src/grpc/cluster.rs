@@ -20,6 +20,7 @@ use tally_proto::v1::{
 
 use super::stream::{self, Replies};
 use crate::cluster::{Cluster, ClusterError, Joined, SessionCommand, Verdict};
+use crate::runs::RunsError;
 
 /// How long a slave may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,8 +61,13 @@ impl Service for ClusterService {
         &self,
         request: Request<StreamTaskRequest>,
     ) -> Result<Response<Self::StreamTaskStream>, Status> {
-        let (message_id, session) = request.into_inner().parts()?;
+        let request = request.into_inner();
+        let (message_id, session) = request.parts()?;
         let task = self.0.task_bytes(session, message_id).await?;
+        if request.again {
+            warn!(%message_id, %session, "a task's bytes arrived damaged");
+            stream::check(task.clone()).await?;
+        }
         let wrap = |data| TaskFrame { data };
         let frames = stream::file(&task.path, task.offset, task.len, wrap, ()).await?;
         Ok(Response::new(frames))
@@ -72,8 +78,11 @@ impl Service for ClusterService {
         request: Request<Streaming<PartialFrame>>,
     ) -> Result<Response<PartialAck>, Status> {
         let mut frames = request.into_inner();
-        let head = match next(&mut frames).await? {
-            Some(partial_frame::Frame::Header(header)) => PartialHead::try_from(header)?,
+        let (head, patient) = match next(&mut frames).await? {
+            Some(partial_frame::Frame::Header(header)) => {
+                let patient = header.patient;
+                (PartialHead::try_from(header)?, patient)
+            }
             _ => return Err(WireError::Missing("header").into()),
         };
         match self.receive(head, &mut frames).await {
@@ -82,6 +91,13 @@ impl Service for ClusterService {
             Err(ReceiveError::Partial(ClusterError::Runs(error))) if error.is_ours() => {
                 warn!(message_id = %head.message_id, %error, "a partial can not be stored yet");
                 Err(Status::unavailable(error.to_string()))
+            }
+            // Not what the slave has sent: it is not told that it was wrong.
+            Err(ReceiveError::Partial(ClusterError::Runs(error @ RunsError::Damaged { .. })))
+                if patient =>
+            {
+                warn!(message_id = %head.message_id, %error, "a partial arrived damaged");
+                Err(Status::data_loss(error.to_string()))
             }
             Err(ReceiveError::Partial(error)) => {
                 warn!(message_id = %head.message_id, %error, "a partial was rejected");

@@ -12,6 +12,7 @@ use tonic::Status;
 use tally_common::limits::FRAME_BYTES;
 use tally_proto::v1::DataFrame;
 
+use crate::cluster::TaskBytes;
 use crate::direct::DirectReader;
 use crate::jobs::Download;
 
@@ -34,6 +35,26 @@ pub(super) async fn download(
     let rest = whole.saturating_sub(offset);
     let len = if len == 0 { rest } else { len.min(rest) };
     self::file(&path, offset, len, frame, lease).await
+}
+
+/// Whether the bytes of a task are still those that were taken in.
+pub(super) async fn check(task: TaskBytes) -> Result<(), Status> {
+    let TaskBytes { path, offset, len, crc32c: expected } = task;
+    let found = spawn_blocking(move || -> io::Result<u32> {
+        let file = DirectReader::open(&path)?;
+        let (mut at, end, mut crc) = (offset, offset + len, 0);
+        while at < end {
+            let frame = file.read(at, (end - at).min(FRAME_BYTES as u64) as usize)?;
+            crc = crc32c::crc32c_append(crc, &frame);
+            at += frame.len() as u64;
+        }
+        Ok(crc)
+    });
+    let found = found.await.map_err(|_| Status::internal("a task could not be read"))?;
+    if found.map_err(storage)? == expected {
+        return Ok(());
+    }
+    Err(Status::data_loss("the task's bytes are damaged where the master keeps them"))
 }
 
 /// Streams `len` bytes of the file at `path` from `offset` on, each frame wrapped by `wrap`; `kept` is

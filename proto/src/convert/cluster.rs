@@ -186,6 +186,7 @@ impl PartialHead {
     /// The wire form.
     pub fn to_wire(&self) -> v1::PartialHeader {
         v1::PartialHeader {
+            patient: false,
             message_id: uuid_to_bytes(self.message_id.uuid()),
             attempt: self.attempt,
             session_id: uuid_to_bytes(self.session.uuid()),
@@ -269,10 +270,10 @@ impl v1::AttemptProgress {
 }
 
 impl v1::StreamTaskRequest {
-    /// Asks for a task's bytes.
-    pub fn of(message_id: MessageId, session: SessionId) -> Self {
+    /// Asks for a task's bytes; `again` where they came and were damaged.
+    pub fn of(message_id: MessageId, session: SessionId, again: bool) -> Self {
         let message_id = uuid_to_bytes(message_id.uuid());
-        Self { message_id, session_id: uuid_to_bytes(session.uuid()) }
+        Self { message_id, session_id: uuid_to_bytes(session.uuid()), again }
     }
 
     /// Which task, and who asks.
