@@ -194,9 +194,17 @@ fn a_store_that_is_damaged_or_newer_is_not_served() {
 }
 
 /// Every place where the master makes something durable is a place where it may die; and so is every
-/// one on the way back.
+/// one on the way back. `TALLY_SWEEPS` says how often all of them are gone through: once in a run of
+/// all tests; at each time it dies elsewhere on its way back.
 #[test]
 fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
+    let sweeps = std::env::var("TALLY_SWEEPS").map_or(1, |sweeps| sweeps.parse().unwrap());
+    let points: Vec<_> = (0..sweeps).map(sweep).collect();
+    println!("died at each of {points:?} points");
+}
+
+/// Dies at every point there is, and gives how many that are.
+fn sweep(number: u64) -> u64 {
     let file = input::plays(65, 300, 300_000);
     let expected = input::totals(file.as_bytes());
     for at in 1..200 {
@@ -221,7 +229,7 @@ fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
             if cluster.master().has_ended() {
                 died += 1;
                 // It dies once more on its way back, or soon after, and then lives.
-                cluster.set_options(abort(if died == 1 { 1 + at % 5 } else { 0 }));
+                cluster.set_options(abort(if died == 1 { 1 + (at + number) % 7 } else { 0 }));
                 while !cluster.start_master_again() {
                     cluster.set_options(Options::default());
                 }
@@ -235,8 +243,7 @@ fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
         assert_eq!(jobs.len(), 1, "died at point {at}: {jobs:?}");
         check_receipt(&jobs[0]);
         if died == 0 {
-            println!("died at each of {} points", at - 1);
-            return;
+            return at - 1;
         }
     }
     panic!("there are more points than were tried");
