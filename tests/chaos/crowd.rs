@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
+use tally_proto::v1::jobs_client::JobsClient;
+use tally_proto::v1::{JobState, WatchRequest};
 use tally_tests::{Cluster, Http, eventually, input, tally};
 
 /// The memory that a master may have had, whoever asks for what, in bytes.
@@ -157,14 +159,45 @@ fn watch(cluster: &Cluster, id: &str) -> Child {
     command.spawn().expect("the tally binary starts")
 }
 
+/// Follows a job over gRPC, `count` times on a connection of its own for every hundred, and gives the
+/// last state that each has seen.
+async fn follow(url: &str, id: &str, count: usize) -> Vec<JobState> {
+    let mut following = Vec::new();
+    let mut channel = None;
+    for n in 0..count {
+        if n % 100 == 0 {
+            channel = Some(tally_proto::channel::connect(url).await.unwrap());
+        }
+        let mut client = JobsClient::new(channel.clone().unwrap());
+        let request = WatchRequest { job_id: id.to_owned() };
+        let mut views = client.watch(request).await.unwrap().into_inner();
+        following.push(tokio::spawn(async move {
+            let mut last = JobState::Unspecified;
+            while let Some(view) = views.message().await.unwrap() {
+                last = view.state();
+            }
+            last
+        }));
+    }
+    let mut states = Vec::new();
+    for one in following {
+        states.push(one.await.unwrap());
+    }
+    states
+}
+
 #[test]
-fn hundreds_follow_one_job() {
+fn a_thousand_follow_one_job() {
     let mut cluster = Cluster::start(0);
     let plays = input::plays(303, 3000, 10 << 20);
     let http = cluster.http();
     let id = submit(&http, "popular", plays.as_bytes());
-    let mut followers: Vec<Child> = (0..100).map(|_| watch(&cluster, &id)).collect();
+    let mut followers: Vec<Child> = (0..20).map(|_| watch(&cluster, &id)).collect();
     std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(follow(cluster.grpc(), &id, 1000))
+        });
         let polling: Vec<_> =
             (0..250).map(|_| scope.spawn(|| cluster.http().ended(&id)["state"].clone())).collect();
         // They follow a job that waits, and others come and go.
@@ -175,6 +208,8 @@ fn hundreds_follow_one_job() {
         slave.args(["slave", "--workers", "1", "--master", cluster.grpc()]);
         let _slave = tally_tests::Process::start("slave", slave);
         assert!(result(&http, &id) == input::totals(plays.as_bytes()));
+        let states = watching.join().unwrap();
+        assert_eq!(states, [JobState::Succeeded; 1000]);
         assert!(polling.into_iter().all(|seen| seen.join().unwrap() == "succeeded"));
         is_served(&cluster);
         for follower in &mut followers {
