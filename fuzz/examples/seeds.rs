@@ -268,7 +268,8 @@ fn grpc() -> std::io::Result<()> {
             event(v1::slave_event::Event::Draining(v1::Draining {})),
         ],
     )?;
-    let request = v1::StreamTaskRequest { message_id: bytes(task), session_id: bytes(session) };
+    let request =
+        v1::StreamTaskRequest { message_id: bytes(task), session_id: bytes(session), again: true };
     call("task", 13, &[request.encode_to_vec()])?;
     let header = RunHeader::of(&spec, MessageId::from_uuid(task));
     let totals = TaskTotals { records: 0, bytes: 32, ..TaskTotals::default() };

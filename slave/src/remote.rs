@@ -22,8 +22,8 @@ use crate::worker::{Partial, SourceError, TaskSource};
 /// their way, and the bound on what a prefetched task holds in memory (8 MiB).
 const FRAMES_AHEAD: usize = 8;
 
-/// How often bytes that arrive damaged are sent again before the attempt has failed. A link that
-/// damages them is no fault of the task, which has only so many attempts.
+/// How often bytes are sent that break off or arrive damaged, before the attempt has failed. A bad link
+/// is no fault of the task, which has only so many attempts.
 const TRANSFERS: u32 = 8;
 
 /// Waits between these.
@@ -44,8 +44,8 @@ pub(crate) struct RemoteSource {
     task: MessageId,
     session: SessionId,
     runtime: Handle,
-    /// Times that the bytes arrived damaged.
-    damaged: u32,
+    /// Times that the bytes have not arrived as they should.
+    tries: u32,
 }
 
 impl TaskSource for RemoteSource {
@@ -53,13 +53,14 @@ impl TaskSource for RemoteSource {
         self.frames.blocking_recv().transpose()
     }
 
-    fn again(&mut self) -> bool {
-        self.damaged += 1;
-        if self.damaged >= TRANSFERS {
+    fn again(&mut self, damaged: bool) -> bool {
+        self.tries += 1;
+        if self.tries >= TRANSFERS {
             return false;
         }
         let _runtime = self.runtime.enter();
-        self.frames = start(self.client.clone(), self.task, self.session, self.damaged);
+        let request = v1::StreamTaskRequest::of(self.task, self.session, damaged);
+        self.frames = start(self.client.clone(), request, pause(self.task, self.tries));
         true
     }
 }
@@ -71,22 +72,19 @@ pub(crate) fn fetch(
     task: MessageId,
     session: SessionId,
 ) -> RemoteSource {
-    let frames = start(client.clone(), task, session, 0);
-    RemoteSource { frames, client, task, session, runtime: Handle::current(), damaged: 0 }
+    let request = v1::StreamTaskRequest::of(task, session, false);
+    let frames = start(client.clone(), request, Duration::ZERO);
+    RemoteSource { frames, client, task, session, runtime: Handle::current(), tries: 0 }
 }
 
 fn start(
     mut client: ClusterClient<Channel>,
-    task: MessageId,
-    session: SessionId,
-    damaged: u32,
+    request: v1::StreamTaskRequest,
+    wait: Duration,
 ) -> mpsc::Receiver<Result<Bytes, SourceError>> {
     let (frames, source) = mpsc::channel(FRAMES_AHEAD);
     tokio::spawn(async move {
-        if damaged > 0 {
-            sleep(pause(task, damaged)).await;
-        }
-        let request = v1::StreamTaskRequest::of(task, session, damaged > 0);
+        sleep(wait).await;
         let mut stream = match client.stream_task(request).await {
             Ok(reply) => reply.into_inner(),
             Err(status) => {
@@ -110,14 +108,15 @@ fn start(
     source
 }
 
-/// The wait after bytes have arrived damaged so many times.
-fn pause(task: MessageId, damaged: u32) -> Duration {
-    PAUSE.wait(damaged - 1, task.uuid().as_u64_pair().1)
+/// The wait after bytes have not arrived as they should so many times.
+fn pause(task: MessageId, tries: u32) -> Duration {
+    PAUSE.wait(tries.saturating_sub(1), task.uuid().as_u64_pair().1)
 }
 
 fn source_error(status: &tonic::Status) -> SourceError {
     match status.code() {
         Code::NotFound => SourceError::Gone,
+        Code::DataLoss => SourceError::Lost(status.message().to_owned()),
         _ => SourceError::Broken(status.message().to_owned()),
     }
 }

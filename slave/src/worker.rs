@@ -27,9 +27,10 @@ pub trait TaskSource: Send {
     /// [`SourceError`] where the rest can not be had.
     fn next(&mut self) -> Result<Option<Bytes>, SourceError>;
 
-    /// They came and were damaged: begins from the first one, unless that has been tried often
-    /// enough or is of no use.
-    fn again(&mut self) -> bool {
+    /// They broke off, or came and were `damaged`: begins from the first one, unless that has been
+    /// tried often enough or is of no use.
+    fn again(&mut self, damaged: bool) -> bool {
+        let _ = damaged;
         false
     }
 }
@@ -43,6 +44,9 @@ pub enum SourceError {
     /// They broke off.
     #[error("the task's bytes broke off: {0}")]
     Broken(String),
+    /// The master has them no longer as they were.
+    #[error("{0}")]
+    Lost(String),
 }
 
 /// What one attempt shares between the worker that runs it and the session that follows it.
@@ -259,10 +263,12 @@ impl Kernels {
             None => return Err(WorkError::Panicked("no kernel".to_owned())),
         };
         loop {
-            match count(kernel, execution) {
-                Err(WorkError::Damaged { .. })
-                    if !execution.progress.is_cancelled() && execution.source.again() => {}
-                counted => return counted,
+            let counted = count(kernel, execution);
+            let damaged = matches!(counted, Err(WorkError::Damaged { .. }));
+            let broken = matches!(counted, Err(WorkError::Source(SourceError::Broken(_))));
+            let wanted = (damaged || broken) && !execution.progress.is_cancelled();
+            if !wanted || !execution.source.again(damaged) {
+                return counted;
             }
         }
     }

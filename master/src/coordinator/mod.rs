@@ -88,6 +88,9 @@ pub(crate) struct Coordinator {
     steps: Vec<Step>,
     /// The store could not be written; what came since waits.
     stuck: bool,
+    /// Why the master is stopping, if it is. From then on slaves that go or fail are what the stop
+    /// makes of them, and no job is to end by it.
+    leaving: Option<String>,
     deferred: VecDeque<Message>,
     /// To itself, from the threads that finish jobs.
     own: mpsc::WeakSender<Message>,
@@ -121,6 +124,7 @@ pub(crate) async fn start(
         rows: Vec::new(),
         steps: Vec::new(),
         stuck: false,
+        leaving: None,
         deferred: VecDeque::new(),
         own: sender.downgrade(),
     };
@@ -258,6 +262,8 @@ impl Coordinator {
             }
             Message::Draining { session } => self.apply(Event::SlaveDraining { session }),
             Message::Left { session } => self.leave(session),
+            Message::TaskFailed { .. } | Message::PartialRefused { .. }
+                if self.leaving.is_some() => {}
             Message::TaskFailed { session, message_id, attempt, error } => {
                 self.apply(Event::TaskFailed { session, message_id, attempt, error });
             }
@@ -299,13 +305,20 @@ impl Coordinator {
             self.sessions.remove(&session);
             return;
         }
+        if let Some(reason) = self.leaving.clone()
+            && let Some(known) = self.sessions.get_mut(&session)
+        {
+            return known.end(&reason);
+        }
         self.apply(Event::SlaveJoined { session, slave, workers });
     }
 
     fn leave(&mut self, session: SessionId) {
         if let Some(left) = self.sessions.remove(&session) {
             info!(%session, name = %left.hello.name, "slave left");
-            self.apply(Event::SlaveLeft { session });
+            if self.leaving.is_none() {
+                self.apply(Event::SlaveLeft { session });
+            }
         }
     }
 
@@ -358,7 +371,7 @@ impl Coordinator {
 
     fn tick(&mut self) {
         let low = self.disk.look();
-        if self.stuck {
+        if self.stuck || self.leaving.is_some() {
             return;
         }
         // While nothing can be written, slaves can not hand in what they have counted: that is not
@@ -393,8 +406,14 @@ impl Coordinator {
 
     /// Tells the slaves, and lets uploads stop where they are.
     fn drain(&mut self, reason: &str) {
-        for session in self.sessions.values_mut() {
-            session.end(reason);
+        self.leaving = Some(reason.to_owned());
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            // They are given nothing more.
+            self.apply(Event::SlaveDraining { session });
+            if let Some(session) = self.sessions.get_mut(&session) {
+                session.end(reason);
+            }
         }
         for job in self.jobs.values_mut() {
             job.meter.stopping.store(true, Ordering::Relaxed);

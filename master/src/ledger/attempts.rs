@@ -7,6 +7,9 @@ use super::session::{Held, Session};
 use super::task::Place;
 use super::{Command, Fact, Failure, Ledger, Refusal, UploadId};
 
+/// Slaves that may come back that are remembered; with more, all are forgotten.
+const MAX_LOST: usize = 4096;
+
 /// A partial that has arrived.
 pub(super) struct Arrived {
     pub(super) session: SessionId,
@@ -176,9 +179,23 @@ impl Ledger {
         let slave = session.slave;
         for held in session.into_held() {
             if held.started.is_some() {
+                if self.lost.len() >= MAX_LOST {
+                    self.lost.clear();
+                }
+                self.lost.entry(slave).or_default().push((held.job, held.number));
                 self.fail_attempt(id, slave, &held, format!("{why} while it counted the task"));
             } else {
                 self.forgo(&held);
+            }
+        }
+    }
+
+    /// A slave has come back that was counting when its session ended: the same process, so the tasks
+    /// have not killed it. It was the network, and no failure of theirs.
+    pub(super) fn forgive(&mut self, slave: SlaveId) {
+        for (id, number) in self.lost.remove(&slave).unwrap_or_default() {
+            if let Some(job) = self.live_job(id) {
+                job.forgive(number, slave);
             }
         }
     }

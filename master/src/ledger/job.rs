@@ -164,6 +164,14 @@ impl Job {
         Some(task.failures)
     }
 
+    /// An attempt that has failed with its session was no failure after all.
+    pub(super) fn forgive(&mut self, number: TaskNumber, slave: SlaveId) {
+        if let Some(task) = self.task_mut(number) {
+            task.failures = task.failures.saturating_sub(1);
+            task.failed_on.retain(|failed| *failed != slave);
+        }
+    }
+
     /// An attempt was taken back before it began; whether the task has no other.
     pub(super) fn forgo(&mut self, number: TaskNumber, attempt: Attempt) -> bool {
         let task = self.task_mut(number);

@@ -62,6 +62,8 @@ pub struct Ledger {
     /// False partials of each slave since its last right one, where there are any. By slave, not
     /// session: connecting again clears nobody.
     false_partials: BTreeMap<SlaveId, u32>,
+    /// Tasks that slaves were counting when their sessions ended, for when they come back.
+    lost: BTreeMap<SlaveId, Vec<(JobId, TaskNumber)>>,
     /// Slaves in quarantine, and when that ends.
     quarantined: BTreeMap<SlaveId, Duration>,
     /// Tasks of the jobs that have not ended. Only looked up, never walked.
@@ -88,6 +90,7 @@ impl Ledger {
             sessions: BTreeMap::new(),
             joined: 0,
             false_partials: BTreeMap::new(),
+            lost: BTreeMap::new(),
             quarantined: BTreeMap::new(),
             tasks: HashMap::new(),
             rota: Rota::default(),
@@ -171,6 +174,7 @@ impl Ledger {
         let mut joined = Session::new(slave, workers, self.joined, self.now);
         joined.quarantined = self.quarantined.contains_key(&slave);
         self.sessions.entry(id).or_insert(joined);
+        self.forgive(slave);
     }
 
     fn persist(&mut self, fact: Fact) {

@@ -1,6 +1,7 @@
 //! Sessions: beats, deaths, drains, departures.
 
 use super::*;
+use crate::ledger::{Failure, Outcome, TaskState};
 
 #[test]
 fn a_silent_slave_dies_after_three_missed_beats() {
@@ -115,4 +116,35 @@ fn a_session_says_what_it_has_done() {
     assert_eq!((summary.completed, summary.failed), (1, 1));
     assert_eq!((summary.running, summary.prefetched), (1, 1));
     assert_eq!(summary.slave, slave(1));
+}
+
+#[test]
+fn a_slave_that_comes_back_was_not_killed_by_its_task() {
+    let mut bench = Bench::new();
+    bench.open(1, 1);
+    bench.join(1, 1);
+    // More often than a task has attempts.
+    for connection in 2..12 {
+        bench.leave(connection - 1);
+        let rejoined =
+            Event::SlaveJoined { session: session(connection), slave: slave(1), workers: 1 };
+        bench.apply(rejoined);
+        bench.seconds(1);
+        let tasks: Vec<_> = bench.ledger.tasks(&job(1)).collect();
+        assert_eq!((tasks[0].failures, tasks[0].state), (0, TaskState::Running));
+    }
+    assert_eq!(bench.ledger.job(&job(1)).unwrap().outcome, None);
+}
+
+#[test]
+fn a_task_that_its_slaves_do_not_come_back_from_is_poison() {
+    let mut bench = Bench::new();
+    bench.open(1, 1);
+    for process in 1..=4 {
+        bench.join(process, 1);
+        bench.seconds(10);
+        bench.leave(process);
+    }
+    let outcome = bench.ledger.job(&job(1)).unwrap().outcome;
+    assert!(matches!(outcome, Some(Outcome::Failed(Failure::Poison { .. }))), "{outcome:?}");
 }
