@@ -197,17 +197,18 @@ fn http() -> std::io::Result<()> {
     Ok(())
 }
 
+/// A call of a method with these messages.
+fn call(name: &str, method: u8, messages: &[Vec<u8>]) -> std::io::Result<()> {
+    let mut data = vec![method];
+    for message in messages {
+        data.extend_from_slice(&(message.len() as u16).to_le_bytes());
+        data.extend_from_slice(message);
+    }
+    put("grpc", name, &data)
+}
+
 fn grpc() -> std::io::Result<()> {
-    let [done, running, upload, task, session] = MARKERS;
-    let call = |name: &str, method: u8, messages: &[Vec<u8>]| {
-        let mut data = vec![method];
-        for message in messages {
-            data.extend_from_slice(&(message.len() as u16).to_le_bytes());
-            data.extend_from_slice(message);
-        }
-        put("grpc", name, &data)
-    };
-    let bytes = |id: uuid::Uuid| bytes::Bytes::copy_from_slice(id.as_bytes());
+    let [done, running, upload, ..] = MARKERS;
     let spec = Spec::try_from(SpecDraft::plays()).map_err(std::io::Error::other)?;
     let header = v1::SubmitHeader {
         spec: Some(tally_proto::convert::draft_to_wire(spec.draft())),
@@ -248,6 +249,13 @@ fn grpc() -> std::io::Result<()> {
     }
     call("list", 3, &[vec![]])?;
     call("slaves", 11, &[vec![]])?;
+    slaves(&spec)
+}
+
+/// What slaves call.
+fn slaves(spec: &Spec) -> std::io::Result<()> {
+    let [.., task, session] = MARKERS;
+    let bytes = |id: uuid::Uuid| bytes::Bytes::copy_from_slice(id.as_bytes());
     let event = |event| v1::SlaveEvent { event: Some(event) }.encode_to_vec();
     let hello = v1::Hello {
         protocol: Some(v1::ProtocolVersion { major: 1, minor: 0 }),
@@ -271,7 +279,7 @@ fn grpc() -> std::io::Result<()> {
     let request =
         v1::StreamTaskRequest { message_id: bytes(task), session_id: bytes(session), again: true };
     call("task", 13, &[request.encode_to_vec()])?;
-    let header = RunHeader::of(&spec, MessageId::from_uuid(task));
+    let header = RunHeader::of(spec, MessageId::from_uuid(task));
     let totals = TaskTotals { records: 0, bytes: 32, ..TaskTotals::default() };
     let (run, _) = RunWriter::new(Vec::new(), header)?.finish(totals)?;
     let head = v1::PartialHeader {
