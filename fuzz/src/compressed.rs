@@ -1,6 +1,6 @@
 //! Compressed inputs.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use tally_master::decompress::Decompress;
 use tally_master::spool::InputError;
@@ -27,13 +27,17 @@ pub fn decompress(mut data: &[u8]) {
     }
     let Some(found) = whole.filter(|found| found.len() < MOST) else { return };
     let mut expected = Vec::new();
+    // A frame that is there whole would be decoded in one go, which is stricter with some.
+    let slowly = BufReader::with_capacity(1, data);
     match data {
         [0x1f, 0x8b, ..] => {
             let read = flate2::read::MultiGzDecoder::new(data).read_to_end(&mut expected);
             read.expect("what was decoded can be read");
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            expected = zstd::decode_all(data).expect("what was decoded can be read");
+            let read = zstd::Decoder::with_buffer(slowly)
+                .and_then(|mut decoder| decoder.read_to_end(&mut expected));
+            read.expect("what was decoded can be read");
         }
         _ => expected = data.to_vec(),
     }

@@ -29,6 +29,12 @@ fn a_job_from_submission_to_deletion() {
     let part = http.get_with(&path, &[("range", "bytes=5-14")]);
     assert_eq!(part.status, 206);
     assert_eq!(part.body, &expected[5..15]);
+    for range in ["bytes=99999999-", "bytes=3-921-p"] {
+        let none = http.get_with(&path, &[("range", range)]);
+        assert_eq!(none.status, 416, "{range}");
+        assert_eq!(none.header("content-type"), "application/problem+json");
+        assert_eq!(none.header("content-range"), format!("bytes */{}", expected.len()));
+    }
 
     assert_eq!(http.delete(&format!("/api/v1/jobs/{id}")).status, 204);
     assert_eq!(http.get(&format!("/api/v1/jobs/{id}")).status, 404);

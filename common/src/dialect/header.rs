@@ -105,9 +105,12 @@ pub fn read_header(
     if input.len() < 4 && !complete {
         return Ok(None);
     }
-    if is_utf16(input) {
-        let settled = complete || has_utf16_mark(input) || input.len() >= UTF16_BYTES;
-        return if settled { Err(HeaderError::Utf16) } else { Ok(None) };
+    let settled = has_utf16_mark(input) || input.len() >= UTF16_BYTES || complete;
+    match looks_like_utf16(input) {
+        // More bytes may tell it from an odd header.
+        Some(_) if !settled => return Ok(None),
+        Some(true) => return Err(HeaderError::Utf16),
+        Some(false) | None => {}
     }
     let mark = if input.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let skipped = input[mark..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
@@ -155,14 +158,17 @@ fn has_utf16_mark(input: &[u8]) -> bool {
     input.starts_with(b"\xff\xfe") || input.starts_with(b"\xfe\xff")
 }
 
-fn is_utf16(input: &[u8]) -> bool {
+/// Whether it is UTF-16, as far as its first bytes tell; `Some(false)` where they are all zero, and
+/// more of them may do so.
+fn looks_like_utf16(input: &[u8]) -> Option<bool> {
     if has_utf16_mark(input) {
-        return true;
+        return Some(true);
     }
     // Without a mark: text of mostly Latin letters has a zero in every other byte.
     let head = &input[..input.len().min(UTF16_BYTES) & !1];
     let zeros = |odd: usize| head.iter().skip(odd).step_by(2).all(|byte| *byte == 0);
-    head.len() >= 4 && (zeros(0) || zeros(1)) && !head.iter().all(|byte| *byte == 0)
+    let either = head.len() >= 4 && (zeros(0) || zeros(1));
+    either.then(|| !head.iter().all(|byte| *byte == 0))
 }
 
 /// The columns that a spec needs: the keys, then the aggregates' (`None` for a count).

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use futures_util::StreamExt;
 use tower::ServiceExt;
@@ -20,6 +20,12 @@ pub(super) async fn csv(file: Download, what: &str, request: Request) -> Answer 
         Ok(response) => response.into_response(),
         Err(never) => match never {},
     };
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        let size = response.headers_mut().remove(header::CONTENT_RANGE);
+        let mut refusal = Problem::range().into_response();
+        refusal.headers_mut().extend(size.map(|size| (header::CONTENT_RANGE, size)));
+        return Ok(refusal);
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     let disposition = format!("attachment; filename=\"{what}-{}.csv\"", file.job.id);

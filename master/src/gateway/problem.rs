@@ -64,6 +64,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Nothing is there", detail.into())
     }
 
+    pub(super) fn range() -> Self {
+        let (status, title) = (StatusCode::RANGE_NOT_SATISFIABLE, "That part is not there");
+        let detail = "ask for a range within the file, such as bytes=0-99, or for all of it";
+        Self::new(status, "range", title, detail.to_owned())
+    }
+
     pub(super) fn upload_broke_off(detail: impl Into<String>) -> Self {
         let (status, title) = (StatusCode::BAD_REQUEST, "The upload broke off");
         Self::new(status, "upload-broke-off", title, detail.into())
