@@ -84,7 +84,10 @@ fn start(
 ) -> mpsc::Receiver<Result<Bytes, SourceError>> {
     let (frames, source) = mpsc::channel(FRAMES_AHEAD);
     tokio::spawn(async move {
-        sleep(wait).await;
+        // Even none would take until the timer's next tick.
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
         let mut stream = match client.stream_task(request).await {
             Ok(reply) => reply.into_inner(),
             Err(status) => {
