@@ -109,9 +109,13 @@ fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
     (era * 146_097 + day_of_era) as i32 - 719_468 - 146_097
 }
 
-/// The `YYYY-MM-DD` of a day number that [`parse_date`] gave.
+/// The first and the last day number that [`parse_date`] gives: 0000-01-01 and 9999-12-31.
+pub const DAYS: std::ops::RangeInclusive<i32> = -719_528..=2_932_896;
+
+/// The `YYYY-MM-DD` of a day number that [`parse_date`] gave; of any other, that of the nearest.
 #[inline]
 pub fn format_date(days: i32) -> [u8; 10] {
+    let days = days.clamp(*DAYS.start(), *DAYS.end());
     let days = (days + 719_468 + 146_097) as u32;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let of_era =
@@ -186,6 +190,11 @@ mod tests {
             (parse_date(b"0000-01-01").unwrap(), parse_date(b"9999-12-31").unwrap());
         assert_eq!(parse_date(b"1970-01-01"), Ok(0));
         assert_eq!(last - first + 1, 3_652_425);
+        assert_eq!(first..=last, DAYS);
+        assert_eq!(
+            [&format_date(i32::MIN), &format_date(i32::MAX)],
+            [b"0000-01-01", b"9999-12-31"]
+        );
         for day in first..=last {
             assert_eq!(parse_date(&format_date(day)), Ok(day));
         }

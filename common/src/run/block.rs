@@ -1,8 +1,14 @@
 //! Reading the groups of one block.
 
+use std::ops::RangeInclusive;
+
 use super::format::{RunError, RunHeader};
 use super::varint::{PADDING, get, get_value, unzigzag};
 use crate::key::{Tail, TailKind};
+use crate::value::DAYS;
+
+/// Ordinals that are dates.
+const DATES: RangeInclusive<i64> = *DAYS.start() as i64..=*DAYS.end() as i64;
 
 /// Reads the groups of a segment's blocks, one block after another, into memory of its own that it
 /// reuses. Sees to it that their keys ascend: a merge relies on it.
@@ -110,6 +116,9 @@ impl GroupReader {
                 };
                 if self.ordinal <= before && !(self.fresh && self.new_head) {
                     return Err(self.disorder());
+                }
+                if !DATES.contains(&self.ordinal) {
+                    return Err(RunError::corrupt(self.offset, "there is no such date"));
                 }
             }
             TailKind::Bytes => self.read_tail()?,

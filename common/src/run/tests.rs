@@ -91,7 +91,7 @@ fn segment(tail: TailKind, aggregates: u8, keeps_first: bool) -> impl Strategy<V
     let tails = match tail {
         TailKind::None => prop::collection::btree_set(Just(OwnedTail::Ordinal(0)), 1..2).boxed(),
         TailKind::Date => prop::collection::btree_set(
-            any::<i32>().prop_map(|day| OwnedTail::Ordinal(day.into())),
+            crate::value::DAYS.prop_map(|day| OwnedTail::Ordinal(day.into())),
             1..400,
         )
         .boxed(),
@@ -194,5 +194,20 @@ fn a_value_that_no_records_add_up_to_is_refused() {
         run.end_segment().unwrap();
         let (bytes, _) = run.finish(TaskTotals::default()).unwrap();
         assert_eq!(read(&bytes).is_ok(), holds, "{value}");
+    }
+}
+
+#[test]
+fn dates_that_do_not_exist_are_refused() {
+    let header = header(TailKind::Date, 1, false);
+    let (first, last) =
+        (i64::from(*crate::value::DAYS.start()), i64::from(*crate::value::DAYS.end()));
+    for (day, holds) in [(first, true), (first - 1, false), (last, true), (last + 1, false)] {
+        let mut run = RunWriter::new(Vec::new(), header).unwrap();
+        run.start_head(b"a", 0).unwrap();
+        run.push_ordinal(day, &[1]).unwrap();
+        run.end_segment().unwrap();
+        let (bytes, _) = run.finish(TaskTotals::default()).unwrap();
+        assert_eq!(read(&bytes).is_ok(), holds, "{day}");
     }
 }
