@@ -3,7 +3,7 @@
 /// Makes threads share arenas instead of each having its own. A master starts threads for every
 /// upload and every merge; what they free stays with the arena that it came from, and with one for
 /// each of them (glibc allows eight a core) the master would grow with the number of jobs that it has
-/// seen. Two arenas cost nothing that can be measured: the large buffers are reused and not freed.
+/// seen. The large buffers are reused and not freed, so threads seldom wait for each other there.
 pub(crate) fn share_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
