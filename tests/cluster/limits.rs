@@ -34,13 +34,10 @@ fn a_masters_memory_does_not_grow_with_jobs() {
     let file = cluster.path("plays.csv");
     let plays = input::plays(33, u64::from(u32::MAX), 40 << 20);
     std::fs::write(&file, plays).unwrap();
-    let mut after = |jobs: usize| {
-        for _ in 0..jobs {
-            cluster.count(&file, &[]);
-        }
-        cluster.master().peak_memory() >> 20
-    };
-    let (few, many) = (after(3), after(9));
-    // With an arena for each thread it is 105 and 151 MiB.
-    assert!(many <= few + few / 3 && many < 100, "{few} MiB after 3 jobs, {many} MiB after 12");
+    for _ in 0..12 {
+        cluster.count(&file, &[]);
+    }
+    let peak = cluster.master().peak_memory() >> 20;
+    // 70 to 85 MiB; with an arena for each thread it is 105 after three of these jobs and 151 after all.
+    assert!(peak < 115, "{peak} MiB");
 }
