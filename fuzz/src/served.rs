@@ -1,7 +1,6 @@
 //! A master in this process, with jobs in the states that requests may meet.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
@@ -66,8 +65,6 @@ impl Served {
         let mut config = Config::new(folder.path().join("data"));
         config.max_jobs = 64;
         config.disk_reserve = 1 << 20;
-        // Inputs come thousands in a second; slaves that are not heard of die in between.
-        config.sweep = Duration::from_secs(1);
         let (jobs, cluster, grpc) = runtime.block_on(async {
             let master = Master::start(config).await.expect("a new folder can be used");
             let routes = grpc::routes(master.jobs(), master.cluster()).await;

@@ -29,8 +29,7 @@ pub trait TaskSource: Send {
 
     /// They broke off, or came and were `damaged`: begins from the first one, unless that has been
     /// tried often enough or is of no use.
-    fn again(&mut self, damaged: bool) -> bool {
-        let _ = damaged;
+    fn again(&mut self, _damaged: bool) -> bool {
         false
     }
 }

@@ -33,7 +33,7 @@ pub struct GroupReader {
     values: Vec<i128>,
     /// A group has been read: the next one's key is greater.
     begun: bool,
-    /// Whether the head at hand is greater than the one before, and not the same.
+    /// Whether the group at hand has another head than the one before.
     new_head: bool,
 }
 
@@ -66,7 +66,7 @@ impl GroupReader {
             tail: Vec::new(),
             values: vec![0; usize::from(header.aggregates)],
             begun: false,
-            new_head: true,
+            new_head: false,
         }
     }
 
@@ -93,6 +93,7 @@ impl GroupReader {
     #[inline]
     pub fn advance(&mut self) -> Result<bool, RunError> {
         self.fresh = self.left == 0;
+        self.new_head = false;
         if self.fresh {
             if self.at >= self.len {
                 return Ok(false);
@@ -102,7 +103,7 @@ impl GroupReader {
         self.left -= 1;
         match self.tail_kind {
             TailKind::None => {
-                if !(self.fresh && self.new_head) {
+                if !self.new_head {
                     return Err(self.disorder());
                 }
             }
@@ -114,7 +115,7 @@ impl GroupReader {
                 } else {
                     self.ordinal.wrapping_add(number as i64)
                 };
-                if self.ordinal <= before && !(self.fresh && self.new_head) {
+                if self.ordinal <= before && !self.new_head {
                     return Err(self.disorder());
                 }
                 if !DATES.contains(&self.ordinal) {
@@ -170,7 +171,7 @@ impl GroupReader {
         let (shared, suffix) = (self.number()?, self.number()?);
         let suffix = self.part(shared, keep, suffix)?;
         let suffix = &self.payload[suffix.0..suffix.1];
-        if !(self.fresh && self.new_head) && *suffix <= self.tail[shared as usize..] {
+        if !self.new_head && *suffix <= self.tail[shared as usize..] {
             return Err(self.disorder());
         }
         self.tail.truncate(shared as usize);

@@ -84,7 +84,9 @@ fn read(run: &[u8]) -> Result<(Vec<Groups>, Vec<Reject>), RunError> {
 }
 
 fn value() -> impl Strategy<Value = i128> {
-    prop_oneof![4 => -500i128..500, 1 => any::<i64>().prop_map(i128::from), 1 => any::<i128>().prop_map(|value| value >> 28)]
+    // As wide as a run may have them.
+    let wide = any::<i128>().prop_map(|value| value >> 28);
+    prop_oneof![4 => -500i128..500, 1 => any::<i64>().prop_map(i128::from), 1 => wide]
 }
 
 fn segment(tail: TailKind, aggregates: u8, keeps_first: bool) -> impl Strategy<Value = Groups> {

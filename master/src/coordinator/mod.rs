@@ -224,6 +224,17 @@ impl Coordinator {
 
     /// Applies an event. What follows from it is done by [`Self::settle`].
     fn apply(&mut self, event: Event) {
+        let of_slaves = matches!(
+            event,
+            Event::SlaveJoined { .. }
+                | Event::SlaveLeft { .. }
+                | Event::TaskFailed { .. }
+                | Event::PartialRefused { .. }
+                | Event::Tick
+        );
+        if of_slaves && self.leaving.is_some() {
+            return;
+        }
         for command in self.ledger.apply(event, self.clock.now()) {
             match command {
                 Command::Persist(fact) => self.record(fact),
@@ -262,8 +273,6 @@ impl Coordinator {
             }
             Message::Draining { session } => self.apply(Event::SlaveDraining { session }),
             Message::Left { session } => self.leave(session),
-            Message::TaskFailed { .. } | Message::PartialRefused { .. }
-                if self.leaving.is_some() => {}
             Message::TaskFailed { session, message_id, attempt, error } => {
                 self.apply(Event::TaskFailed { session, message_id, attempt, error });
             }
@@ -305,20 +314,18 @@ impl Coordinator {
             self.sessions.remove(&session);
             return;
         }
-        if let Some(reason) = self.leaving.clone()
+        self.apply(Event::SlaveJoined { session, slave, workers });
+        if let Some(reason) = &self.leaving
             && let Some(known) = self.sessions.get_mut(&session)
         {
-            return known.end(&reason);
+            known.end(reason);
         }
-        self.apply(Event::SlaveJoined { session, slave, workers });
     }
 
     fn leave(&mut self, session: SessionId) {
         if let Some(left) = self.sessions.remove(&session) {
             info!(%session, name = %left.hello.name, "slave left");
-            if self.leaving.is_none() {
-                self.apply(Event::SlaveLeft { session });
-            }
+            self.apply(Event::SlaveLeft { session });
         }
     }
 
@@ -371,7 +378,7 @@ impl Coordinator {
 
     fn tick(&mut self) {
         let low = self.disk.look();
-        if self.stuck || self.leaving.is_some() {
+        if self.stuck {
             return;
         }
         // While nothing can be written, slaves can not hand in what they have counted: that is not

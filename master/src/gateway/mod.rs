@@ -43,7 +43,8 @@ pub async fn serve(
     listen::serve(listener, app, config.max_connections, shutdown).await
 }
 
-/// All routes, for at most `max_requests` requests at a time. Public so that a test can call them without a socket.
+/// All routes, for at most `max_requests` requests at a time. Public so that a test can call them
+/// without a socket.
 pub fn router(jobs: Jobs, max_requests: usize) -> Router {
     let places = Arc::new(Semaphore::new(max_requests));
     let limit = from_fn(move |request: Request, next: Next| {

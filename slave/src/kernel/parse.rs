@@ -2,10 +2,10 @@
 //! left to [`tally_common::value`], which alone says what is valid.
 
 use tally_common::reject::RejectReason;
-use tally_common::value::{parse_date, parse_integer};
+use tally_common::value::{DAYS, parse_date, parse_integer};
 
 /// The day number of 0000-01-01, the first that there is: dates are coded as days since.
-pub(super) const FIRST_DAY: i32 = -719_528;
+pub(super) const FIRST_DAY: i32 = *DAYS.start();
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 

@@ -1,7 +1,7 @@
 //! Sessions: beats, deaths, drains, departures.
 
 use super::*;
-use crate::ledger::{Failure, Outcome, TaskState};
+use crate::ledger::TaskState;
 
 #[test]
 fn a_silent_slave_dies_after_three_missed_beats() {
@@ -134,17 +134,4 @@ fn a_slave_that_comes_back_was_not_killed_by_its_task() {
         assert_eq!((tasks[0].failures, tasks[0].state), (0, TaskState::Running));
     }
     assert_eq!(bench.ledger.job(&job(1)).unwrap().outcome, None);
-}
-
-#[test]
-fn a_task_that_its_slaves_do_not_come_back_from_is_poison() {
-    let mut bench = Bench::new();
-    bench.open(1, 1);
-    for process in 1..=4 {
-        bench.join(process, 1);
-        bench.seconds(10);
-        bench.leave(process);
-    }
-    let outcome = bench.ledger.job(&job(1)).unwrap().outcome;
-    assert!(matches!(outcome, Some(Outcome::Failed(Failure::Poison { .. }))), "{outcome:?}");
 }
