@@ -1,13 +1,22 @@
-"""What a process took: wall time, CPU seconds, peak memory."""
+"""What a command took, with all processes that it started: wall time, CPU seconds, peak memory.
+
+Memory is resident memory (RSS), read from /proc every 20 ms and added up over all processes; pages that
+several of them share count for each. Proportional shares (PSS) would cost the contender: for those, the
+kernel walks all its pages.
+"""
 
 import os
-import re
+import signal
 import subprocess
+import tempfile
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+INTERVAL_SECONDS = 0.02
 
 
 @dataclass
@@ -15,41 +24,61 @@ class Sample:
     """One run of one contender."""
 
     wall: float
-    """Seconds."""
+    """Seconds from the command's start to its end."""
     cpu: float
     """User and system seconds of all processes together."""
+    peak: int
+    """Most resident bytes of all processes together at a time."""
+    anonymous: int
+    """The same without pages of files, such as a file that is mapped to be read."""
     peaks: dict[str, int]
-    """Peak resident bytes of each process."""
+    """Peak resident bytes of each process that has a name here."""
+    query: float | None = None
+    """Seconds of the query alone, without the engine's start; peers tell it."""
+    note: str = ""
+    """What a reader should know about this run; peers tell it."""
+
+
+@dataclass
+class Limits:
+    """What a contender may take before it is ended."""
+
+    seconds: float
+    memory: int
 
 
 class Failed(Exception):
     """A command did not do what it should."""
 
 
-def run(command: list, name: str) -> tuple[Sample, str]:
-    """Runs a command to its end; gives what it took and what it printed."""
-    command = [str(part) for part in command]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+@dataclass
+class Seen:
+    """A process at the last look: its CPU seconds, and its memory in bytes."""
+
+    cpu: float
+    resident: int
+    anonymous: int
+
+
+def look(pid: int) -> Seen | None:
+    """Nothing where the process has gone."""
     try:
-        printed = process.stdout.read().decode(errors="replace")
-        _, status, usage = os.wait4(process.pid, 0)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    wall = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise Failed(f"{' '.join(command)} gave {process.returncode}:\n{printed}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return Sample(wall, cpu, {name: usage.ru_maxrss * 1024}), printed
+        fields = stat(pid)
+        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return None
+    cpu = (int(fields[11]) + int(fields[12])) / TICKS
+    return Seen(cpu, int(resident) * PAGE, (int(resident) - int(shared)) * PAGE)
+
+
+def stat(pid: int) -> list[str]:
+    # The name, in parentheses, may hold spaces; the fields after it do not.
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
 
 
 def cpu_seconds(pid: int) -> float:
     """CPU seconds that a process that still runs has taken so far."""
-    # The name, in parentheses, may hold spaces; the fields after it do not.
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = stat(pid)
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
@@ -59,6 +88,121 @@ def forget_peak(pid: int) -> None:
 
 
 def peak_bytes(pid: int) -> int:
-    """Peak resident bytes of a process that still runs."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024
+    """Peak resident bytes of a process that still runs; 0 where it has gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    _, _, peak = status.partition("VmHWM:")
+    return int(peak.split()[0]) * 1024 if peak else 0
+
+
+@dataclass
+class Watch:
+    """Looks at a process, its descendants and some that run all the time, until it is told to stop."""
+
+    root: int
+    beside: list[int]
+    limits: Limits
+    cpu: dict[int, float] = field(default_factory=dict)
+    """CPU seconds of each of the command's processes, at the last look."""
+    peak: int = 0
+    anonymous: int = 0
+    root_peak: int = 0
+    ended_for: str = ""
+    """Why the command was ended before its time."""
+
+    def __post_init__(self) -> None:
+        self._known = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {self.root}
+        self._tree = {self.root}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def kill(self) -> None:
+        """Ends the command's processes, whatever state they are in."""
+        for pid in sorted(self._tree):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def _run(self) -> None:
+        deadline = time.monotonic() + self.limits.seconds
+        while not self._stop.wait(INTERVAL_SECONDS):
+            self._adopt()
+            self._add_up()
+            if self.peak > self.limits.memory:
+                self.ended_for = f"more than {self.limits.memory / 1e9:.1f} GB of memory"
+            if time.monotonic() > deadline:
+                self.ended_for = f"more than {self.limits.seconds:.0f} s"
+            if self.ended_for:
+                self._adopt()
+                self.kill()
+
+    def _adopt(self) -> None:
+        """Finds descendants among the processes that are new since the last look."""
+        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        for pid in sorted(pids - self._known - self._tree):
+            try:
+                parent, _, session = (int(number) for number in stat(pid)[1:4])
+            except OSError:
+                continue
+            # The command has a session of its own, so that orphans are found, too.
+            if parent in self._tree or session == self.root:
+                self._tree.add(pid)
+        self._known |= pids
+
+    def _add_up(self) -> None:
+        resident = anonymous = 0
+        for pid in [*self._tree, *self.beside]:
+            if seen := look(pid):
+                resident += seen.resident
+                anonymous += seen.anonymous
+                if pid in self._tree:
+                    self.cpu[pid] = seen.cpu
+        self.root_peak = max(self.root_peak, peak_bytes(self.root))
+        # The kernel's own account of the one process has no gaps of 20 ms.
+        self.peak = max(self.peak, resident, self.root_peak)
+        self.anonymous = max(self.anonymous, anonymous)
+
+
+def run(command: list, name: str, limits: Limits, beside: dict[str, int] | None = None) -> tuple[Sample, str]:
+    """Runs a command to its end; gives what it took and what it printed.
+
+    `beside` are processes that work for it, by name: their memory and CPU seconds are added.
+    """
+    command = [str(part) for part in command]
+    beside = beside or {}
+    before = {pid: cpu_seconds(pid) for pid in beside.values()}
+    for pid in beside.values():
+        forget_peak(pid)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=errors, start_new_session=True)
+        watch = Watch(process.pid, list(beside.values()), limits)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            watch.stop()
+            watch.kill()
+        out.seek(0)
+        errors.seek(0)
+        printed, said = (file.read().decode(errors="replace") for file in (out, errors))
+    if watch.ended_for:
+        raise Failed(f"took {watch.ended_for}, and was ended")
+    if process.returncode != 0:
+        raise Failed(f"exit code {process.returncode}\n{printed}{said}")
+    # Some children are waited for by nobody: then the last look at them counts.
+    cpu = max(usage.ru_utime + usage.ru_stime, sum(watch.cpu.values()))
+    peaks = {name: watch.root_peak}
+    for other, pid in beside.items():
+        cpu += cpu_seconds(pid) - before[pid]
+        peaks[other] = peak_bytes(pid)
+    return Sample(wall, cpu, watch.peak, watch.anonymous, peaks), printed

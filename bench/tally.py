@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import measure
+from kinds import Kind
 
 START_SECONDS = 30
 
@@ -16,14 +17,15 @@ START_SECONDS = 30
 class Embedded:
     """`tally count`: master and slaves in one process."""
 
-    name = "tally count"
+    ours = True
+    key, label = "count", "tally count"
 
-    def __init__(self, tally: Path, threads: int):
-        self.tally, self.threads = tally, threads
+    def __init__(self, tally: Path, threads: int, limits: measure.Limits):
+        self.tally, self.threads, self.limits = tally, threads, limits
 
-    def count(self, source: Path, target: Path) -> measure.Sample:
-        command = [self.tally, "count", source, "-o", target, "--workers", self.threads]
-        return measure.run(command, "process")[0]
+    def count(self, kind: Kind, source: Path, target: Path) -> measure.Sample:
+        command = [self.tally, "count", source, "-o", target, "--workers", self.threads, *kind.flags]
+        return measure.run(command, "process", self.limits)[0]
 
     def close(self) -> None:
         """Nothing runs between counts."""
@@ -32,13 +34,16 @@ class Embedded:
 class Cluster:
     """A master and slaves of one worker each, started once and used for all counts.
 
-    What is timed is `tally submit --wait`, to the result on disk. CPU seconds are those of client,
-    master and slaves during that time.
+    What is timed is `tally submit --wait`, to the result on disk. CPU seconds and memory are those of
+    client, master and slaves together during that time.
     """
 
-    def __init__(self, tally: Path, slaves: int, work: Path):
-        self.name = f"tally master, {slaves} slave{'' if slaves == 1 else 's'}"
-        self.tally = tally
+    ours = True
+    key = "cluster"
+
+    def __init__(self, tally: Path, slaves: int, limits: measure.Limits, work: Path):
+        self.label = f"tally master, {slaves} slave{'' if slaves == 1 else 's'}"
+        self.tally, self.limits = tally, limits
         self.processes: dict[str, subprocess.Popen] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=work))
         try:
@@ -78,24 +83,22 @@ class Cluster:
     def _wait(self, what: str, done):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            for name, process in self.processes.items():
-                if process.poll() is not None:
-                    raise measure.Failed(f"{name} ended:\n{self._log(name).read_text()}")
+            self._must_run()
             if result := done():
                 return result
             time.sleep(0.02)
         raise measure.Failed(f"waited {START_SECONDS} s for {what}, in vain")
 
-    def count(self, source: Path, target: Path) -> measure.Sample:
-        before = {name: measure.cpu_seconds(p.pid) for name, p in self.processes.items()}
-        for process in self.processes.values():
-            measure.forget_peak(process.pid)
-        command = [self.tally, "submit", source, "--master", self.url, "--wait", "-o", target]
-        sample, _ = measure.run(command, "client")
+    def _must_run(self) -> None:
         for name, process in self.processes.items():
-            sample.cpu += measure.cpu_seconds(process.pid) - before[name]
-            sample.peaks[name] = measure.peak_bytes(process.pid)
-        return sample
+            if process.poll() is not None:
+                raise measure.Failed(f"{name} ended:\n{self._log(name).read_text()}")
+
+    def count(self, kind: Kind, source: Path, target: Path) -> measure.Sample:
+        self._must_run()
+        command = [self.tally, "submit", source, "--master", self.url, "--wait", "-o", target, *kind.flags]
+        beside = {name: process.pid for name, process in self.processes.items()}
+        return measure.run(command, "client", self.limits, beside)[0]
 
     def close(self) -> None:
         """Ends all processes, the slaves first, whatever state they are in."""

@@ -21,6 +21,12 @@ pub(super) trait Blocks {
 
     /// For each bit the parity of the bits up to it, itself included.
     fn parity(bits: u64) -> u64;
+
+    /// Appends `base + i` for each bit `i` that is set in `bits`.
+    fn push(out: &mut Vec<u32>, bits: u64, base: u32);
+
+    /// For each bit of `among` in turn, from the lowest: whether it is set in `bits` too.
+    fn pick(bits: u64, among: u64) -> u64;
 }
 
 /// Plain 64-bit arithmetic: any machine.
@@ -51,6 +57,22 @@ impl Blocks for Portable {
         let bits = bits ^ (bits << 16);
         bits ^ (bits << 32)
     }
+
+    #[inline(always)]
+    fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
+        push_bits(out, bits, base);
+    }
+
+    #[inline(always)]
+    fn pick(mut bits: u64, among: u64) -> u64 {
+        let mut picked = 0;
+        while bits != 0 {
+            let below = (1u64 << bits.trailing_zeros()) - 1;
+            picked |= 1 << (among & below).count_ones();
+            bits &= bits - 1;
+        }
+        picked
+    }
 }
 
 /// A bit for each of eight bytes that equals `byte`.
@@ -65,19 +87,94 @@ fn equal(word: u64, byte: u8) -> u64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx2::Avx2;
+pub(super) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
-mod avx2 {
+mod x86 {
     use std::arch::x86_64::{
         __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8,
         _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+        _mm512_add_epi32, _mm512_castsi512_si128, _mm512_cmpeq_epi8_mask, _mm512_cvtepu8_epi32,
+        _mm512_extracti32x4_epi32, _mm512_loadu_si512, _mm512_maskz_compress_epi8,
+        _mm512_set1_epi8, _mm512_set1_epi32, _mm512_storeu_si512, _pext_u64,
     };
 
-    use super::{BLOCK, Blocks, Masks};
+    use super::{BLOCK, Blocks, Masks, push_bits};
 
-    /// AVX2 with carry-less multiplication. Used only behind [`super::available`].
+    /// AVX2 with carry-less multiplication. Used only behind [`super::avx2`].
     pub(crate) struct Avx2;
+
+    /// AVX-512 with byte compression (Ice Lake, Zen 4 and later). Used only behind
+    /// [`super::avx512`].
+    pub(crate) struct Avx512;
+
+    /// The numbers 0 to 63.
+    const PLACES: [u8; BLOCK] = {
+        let mut places = [0; BLOCK];
+        let mut i = 0;
+        while i < BLOCK {
+            places[i] = i as u8;
+            i += 1;
+        }
+        places
+    };
+
+    impl Blocks for Avx512 {
+        #[inline(always)]
+        fn masks(block: &[u8; BLOCK], delimiter: u8) -> Masks {
+            // SAFETY: the block has the 64 bytes that are loaded; whoever uses this type has seen
+            // that the machine has AVX-512BW.
+            unsafe {
+                let bytes = _mm512_loadu_si512(block.as_ptr().cast());
+                let equal = |byte: u8| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(byte as i8));
+                Masks {
+                    quote: equal(b'"'),
+                    delimiter: equal(delimiter),
+                    lf: equal(b'\n'),
+                    cr: equal(b'\r'),
+                }
+            }
+        }
+
+        #[inline(always)]
+        fn parity(bits: u64) -> u64 {
+            Avx2::parity(bits)
+        }
+
+        #[inline(always)]
+        fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
+            let count = bits.count_ones() as usize;
+            out.reserve(BLOCK);
+            let len = out.len();
+            // SAFETY: room for 64 numbers has been reserved, and each store writes a quarter of
+            // them; `count` is at most 64 and so many have been written, rounded up to 16. Whoever
+            // uses this type has seen that the machine has AVX-512F, BW and VBMI2.
+            unsafe {
+                let to = out.as_mut_ptr().add(len);
+                let places = _mm512_loadu_si512(PLACES.as_ptr().cast());
+                let places = _mm512_maskz_compress_epi8(bits, places);
+                let base = _mm512_set1_epi32(base as i32);
+                let low = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(places));
+                _mm512_storeu_si512(to.cast(), _mm512_add_epi32(low, base));
+                if count > 16 {
+                    let next = _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32::<1>(places));
+                    _mm512_storeu_si512(to.add(16).cast(), _mm512_add_epi32(next, base));
+                    if count > 32 {
+                        let next = _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32::<2>(places));
+                        _mm512_storeu_si512(to.add(32).cast(), _mm512_add_epi32(next, base));
+                        let next = _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32::<3>(places));
+                        _mm512_storeu_si512(to.add(48).cast(), _mm512_add_epi32(next, base));
+                    }
+                }
+                out.set_len(len + count);
+            }
+        }
+
+        #[inline(always)]
+        fn pick(bits: u64, among: u64) -> u64 {
+            Avx2::pick(bits, among)
+        }
+    }
 
     impl Blocks for Avx2 {
         #[inline(always)]
@@ -107,6 +204,17 @@ mod avx2 {
                 _mm_cvtsi128_si64(product) as u64
             }
         }
+
+        #[inline(always)]
+        fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
+            push_bits(out, bits, base);
+        }
+
+        #[inline(always)]
+        fn pick(bits: u64, among: u64) -> u64 {
+            // SAFETY: whoever uses this type has seen that the machine has BMI2.
+            unsafe { _pext_u64(bits, among) }
+        }
     }
 
     /// # Safety
@@ -123,10 +231,10 @@ mod avx2 {
     }
 }
 
-/// Whether the fast path may be taken on this machine. The answer is cached by std.
+/// Whether [`Avx2`] may be used on this machine. The answer is cached by std.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(super) fn available() -> bool {
+pub(super) fn avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("pclmulqdq")
         && std::arch::is_x86_feature_detected!("bmi2")
@@ -135,15 +243,29 @@ pub(super) fn available() -> bool {
         && std::arch::is_x86_feature_detected!("bmi1")
 }
 
+/// Whether [`Avx512`] may be used on this machine.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(super) fn avx512() -> bool {
+    avx2()
+        && std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vbmi2")
+}
+
 /// Defines a function that runs `$body::<B>` with the best blocks that the machine has.
 macro_rules! best_blocks {
-    ($(#[$doc:meta])* fn $name:ident / $avx2:ident = $body:ident ($($arg:ident: $type:ty),*) -> $out:ty) => {
+    ($(#[$doc:meta])* fn $name:ident / $avx2:ident / $avx512:ident =
+        $body:ident ($($arg:ident: $type:ty),*) -> $out:ty) => {
         $(#[$doc])*
         #[inline]
         pub(super) fn $name($($arg: $type),*) -> $out {
             #[cfg(target_arch = "x86_64")]
-            if available() {
+            if avx512() {
                 // SAFETY: the features have just been seen to be there.
+                return unsafe { $avx512($($arg),*) };
+            } else if avx2() {
+                // SAFETY: as above.
                 return unsafe { $avx2($($arg),*) };
             }
             $body::<Portable>($($arg),*)
@@ -154,6 +276,14 @@ macro_rules! best_blocks {
         unsafe fn $avx2($($arg: $type),*) -> $out {
             $body::<Avx2>($($arg),*)
         }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(
+            enable = "avx512f,avx512bw,avx512vbmi2,avx2,pclmulqdq,bmi1,bmi2,popcnt,lzcnt"
+        )]
+        unsafe fn $avx512($($arg: $type),*) -> $out {
+            $body::<Avx512>($($arg),*)
+        }
     };
 }
 
@@ -162,13 +292,13 @@ use super::split::{FieldIndex, Split, index_records};
 
 best_blocks! {
     /// [`index_records`] with the best blocks.
-    fn index_best / index_avx2 =
+    fn index_best / index_avx2 / index_avx512 =
         index_records(window: &[u8], delimiter: u8, last: bool, index: &mut FieldIndex) -> Split
 }
 
 best_blocks! {
     /// [`advance`] with the best blocks.
-    fn advance_best / advance_avx2 =
+    fn advance_best / advance_avx2 / advance_avx512 =
         advance(state: CutState, chunk: &[u8], delimiter: u8) -> (CutState, Option<usize>)
 }
 
@@ -210,6 +340,7 @@ mod tests {
             bytes in prop::collection::vec(
                 prop_oneof![Just(b'"'), Just(b','), Just(b'\n'), Just(b'\r'), any::<u8>()], BLOCK),
             bits: u64,
+            among: u64,
         ) {
             let block: &[u8; BLOCK] = bytes.as_slice().try_into().unwrap();
             let naive = |wanted: u8| {
@@ -225,17 +356,30 @@ mod tests {
                 let ones = (bits << (63 - i)).count_ones();
                 parity | (u64::from(ones % 2) << i)
             });
+            let ones = (0..64).filter(|i| bits >> i & 1 == 1).map(|i| 100 + i);
+            let numbers: Vec<u32> = [7].into_iter().chain(ones).collect();
+            let picked = (0..64).filter(|i| among >> i & 1 == 1).enumerate().fold(0u64, |mask, (rank, i)| {
+                mask | (bits >> i & 1) << rank
+            });
+            prop_assert_eq!(Portable::pick(among & bits, among), picked);
             prop_assert_eq!(Portable::masks(block, b','), expected);
             prop_assert_eq!(Portable::parity(bits), parity);
             #[cfg(target_arch = "x86_64")]
-            if available() {
+            if avx2() {
                 prop_assert_eq!(Avx2::masks(block, b','), expected);
                 prop_assert_eq!(Avx2::parity(bits), parity);
+                prop_assert_eq!(Avx2::pick(among & bits, among), picked);
+            }
+            #[cfg(target_arch = "x86_64")]
+            if avx512() {
+                prop_assert_eq!(Avx512::masks(block, b','), expected);
+                let mut pushed = vec![7];
+                Avx512::push(&mut pushed, bits, 100);
+                prop_assert_eq!(&pushed, &numbers);
             }
             let mut pushed = vec![7];
-            push_bits(&mut pushed, bits, 100);
-            let ones = (0..64).filter(|i| bits >> i & 1 == 1).map(|i| 100 + i);
-            prop_assert_eq!(pushed, [7].into_iter().chain(ones).collect::<Vec<u32>>());
+            Portable::push(&mut pushed, bits, 100);
+            prop_assert_eq!(&pushed, &numbers);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Splitting: where the fields of the records in a window of input lie.
 
-use super::blocks::{BLOCK, Blocks, index_best, push_bits};
+use super::blocks::{BLOCK, Blocks, Portable, index_best};
 #[cfg(test)]
 use super::state::At;
 
@@ -16,6 +16,8 @@ pub struct FieldIndex {
     pub records: Vec<u32>,
     /// Whether the indexed records hold any quote.
     pub quotes: bool,
+    /// Whether they hold any CR; perhaps only what follows them does.
+    pub returns: bool,
 }
 
 /// One record of a [`FieldIndex`].
@@ -61,6 +63,7 @@ impl FieldIndex {
         self.separators.clear();
         self.records.clear();
         self.quotes = false;
+        self.returns = false;
     }
 
     /// Number of records.
@@ -177,6 +180,7 @@ impl Indexing<'_> {
         let masks = B::masks(block, delimiter);
         let mut breaks = masks.lf;
         if masks.cr != 0 {
+            self.index.returns = true;
             let next_lf = u64::from(window.get(at + BLOCK) == Some(&b'\n'));
             let mut lone = masks.cr & !((masks.lf >> 1) | (next_lf << 63));
             if !last && at + len == window.len() {
@@ -206,7 +210,7 @@ impl Indexing<'_> {
         let counted = if bits == 0 { 0 } else { up_to(bits - 1) };
         let terminators = breaks & outside & counted;
         let separators = ((masks.delimiter & outside) | terminators) & counted;
-        self.take(at as u32, separators, terminators, breaks & counted, masks.quote & counted);
+        self.take::<B>(at as u32, separators, terminators, breaks & counted, masks.quote & counted);
         if bits < len as u32 {
             return self.stray(window, at + bits as usize, delimiter, last);
         }
@@ -220,17 +224,20 @@ impl Indexing<'_> {
 
     /// Takes in what was found in a block that begins at `base`.
     #[inline(always)]
-    fn take(&mut self, base: u32, separators: u64, terminators: u64, breaks: u64, quotes: u64) {
+    fn take<B: Blocks>(
+        &mut self,
+        base: u32,
+        separators: u64,
+        terminators: u64,
+        breaks: u64,
+        quotes: u64,
+    ) {
         let before = self.index.separators.len() as u32;
-        push_bits(&mut self.index.separators, separators, base);
+        B::push(&mut self.index.separators, separators, base);
         if terminators != 0 {
-            let mut rest = terminators;
-            while rest != 0 {
-                let bit = rest.trailing_zeros();
-                let ordinal = before + (separators & up_to(bit)).count_ones();
-                self.index.records.push(ordinal);
-                rest &= rest - 1;
-            }
+            // The ranks of the terminators among the separators, counted from 1.
+            let ranks = B::pick(terminators, separators);
+            B::push(&mut self.index.records, ranks, before + 1);
             let end = 63 - terminators.leading_zeros();
             self.done.consumed = (base + end) as usize + 1;
             self.done.lines = self.lines + u64::from((breaks & up_to(end)).count_ones());
@@ -257,7 +264,7 @@ impl Indexing<'_> {
             };
             let separator = u64::from(breaks || byte == delimiter);
             let (breaks, quote) = (u64::from(breaks), u64::from(byte == b'"'));
-            self.take(i as u32, separator, breaks, breaks, quote);
+            self.take::<Portable>(i as u32, separator, breaks, breaks, quote);
             if separator != 0 {
                 self.may_open = 1;
                 return i + 1;

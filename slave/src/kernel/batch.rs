@@ -7,7 +7,7 @@ use tally_common::spec::KeyKind;
 use tally_common::value;
 
 use super::dict::{Dictionary, Sight};
-use super::field::{Span, Window};
+use super::field::{Span, Window, with_fields};
 use super::parse::{self, Dates};
 use super::plan::{JobPlan, TailMode, TaskPlan};
 
@@ -25,7 +25,6 @@ pub(super) struct Batch {
     pub(super) bad: Vec<u32>,
     head_spans: Vec<Span>,
     tail_spans: Vec<Span>,
-    spans: Vec<Span>,
     sights: Vec<Sight>,
     scratch: Vec<u8>,
     text: Vec<u8>,
@@ -42,7 +41,6 @@ impl Batch {
             bad: Vec::new(),
             head_spans: Vec::new(),
             tail_spans: Vec::new(),
-            spans: Vec::new(),
             sights: Vec::new(),
             scratch: Vec::new(),
             text: Vec::new(),
@@ -77,17 +75,18 @@ impl Batch {
         }
         for (slot, &column) in plan.values.iter().enumerate() {
             let (column, last) = plan.column(column);
-            window.locate(&self.rows, column, last, &mut self.scratch, &mut self.spans);
-            let (scratch, bad) = (&self.scratch, &mut self.bad);
+            let (text, bad) = (&mut self.text, &mut self.bad);
             let values = &mut self.values[slot];
             values.clear();
-            values.extend((0..).zip(&self.spans).map(|(row, span)| {
-                let (buffer, start, end) = span.place(window.bytes, scratch);
-                parse::integer(buffer, start, end).unwrap_or_else(|_| {
-                    bad.push(row);
-                    0
-                })
-            }));
+            with_fields!(window, column, last, |fields| {
+                values.extend((0..).zip(&self.rows).map(|(row, &base)| {
+                    let (start, end) = fields.place(base);
+                    parse::integer(window.bytes, start, end).unwrap_or_else(|| {
+                        let field = window.value(base, column, last, text);
+                        note_bad(value::parse_integer(field), row, bad)
+                    })
+                }));
+            });
         }
     }
 
@@ -113,16 +112,17 @@ impl Batch {
 
     fn read_days(&mut self, plan: &TaskPlan, window: &Window<'_>) {
         let (column, last) = plan.column(plan.keys[1]);
-        window.locate(&self.rows, column, last, &mut self.scratch, &mut self.spans);
-        let (dates, scratch, bad) = (&mut self.dates, &self.scratch, &mut self.bad);
+        let (text, bad) = (&mut self.text, &mut self.bad);
         self.codes.clear();
-        self.codes.extend((0..).zip(&self.spans).map(|(row, span)| {
-            let (buffer, start, end) = span.place(window.bytes, scratch);
-            dates.code(buffer, start, end).unwrap_or_else(|_| {
-                bad.push(row);
-                0
-            })
-        }));
+        with_fields!(window, column, last, |fields| {
+            self.codes.extend((0..).zip(&self.rows).map(|(row, &base)| {
+                let (start, end) = fields.place(base);
+                self.dates.code(window.bytes, start, end).unwrap_or_else(|| {
+                    let field = window.value(base, column, last, text);
+                    note_bad(self.dates.meet(field), row, bad)
+                })
+            }));
+        });
     }
 
     /// Encodes the tails of [`TailMode::Mixed`] as [`tally_common::key`] says.
@@ -242,6 +242,15 @@ fn look_up(
             0
         }
     }));
+}
+
+/// What was read, or the default where it could not be, which is noted.
+#[inline]
+fn note_bad<T: Default>(read: Result<T, RejectReason>, row: u32, bad: &mut Vec<u32>) -> T {
+    read.unwrap_or_else(|_| {
+        bad.push(row);
+        T::default()
+    })
 }
 
 fn number(kind: KeyKind, field: &[u8]) -> Result<i64, RejectReason> {

@@ -2,6 +2,8 @@
 //! each tail code in a window. It begins small and grows only where it has been of use, since a large
 //! and mostly empty one costs more to clear and to read than the log does.
 
+use super::pages;
+
 /// The first value of a cell that holds nothing. A group whose first value is just this one is kept
 /// in the log.
 pub(super) const ABSENT: i64 = i64::MIN;
@@ -109,8 +111,14 @@ impl Dense {
         };
         let rows = self.max_cells >> self.shift;
         self.heads = self.heads.max(self.first_heads).min(rows as u32);
-        self.cells.resize(((self.heads as usize) << self.shift) * self.values, ABSENT);
+        self.resize();
         self.reshaped();
+    }
+
+    fn resize(&mut self) {
+        let len = ((self.heads as usize) << self.shift) * self.values;
+        pages::reserve(&mut self.cells, len);
+        self.cells.resize(len, ABSENT);
     }
 
     fn reshaped(&mut self) {
@@ -147,7 +155,7 @@ impl Dense {
             self.widen(below > above && slides);
         } else if heads >= tails && room {
             self.heads *= 2;
-            self.cells.resize(((self.heads as usize) << self.shift) * self.values, ABSENT);
+            self.resize();
         } else if slides && tails > self.hits {
             self.reshaped();
             return Adapted::Flush;
@@ -161,7 +169,9 @@ impl Dense {
         let old = self.values << self.shift;
         let at = if down { old.min(self.base as usize * self.values) } else { 0 };
         self.base -= (at / self.values) as u32;
-        let mut cells = vec![ABSENT; self.cells.len() * 2];
+        let mut cells = Vec::new();
+        pages::reserve(&mut cells, self.cells.len() * 2);
+        cells.resize(self.cells.len() * 2, ABSENT);
         for (from, to) in self.cells.chunks_exact(old).zip(cells.chunks_exact_mut(2 * old)) {
             to[at..at + old].copy_from_slice(from);
         }

@@ -1,18 +1,25 @@
 //! Keys as bytes to ids, dense from 0 in the order of their first appearance.
 //!
 //! An open-addressing table of (hash, id) in one word each, beside the ids' entries. An entry holds
-//! its key's first 24 bytes, so that a short key is compared without a look at the arena. The hash
+//! its key's first 31 bytes, so that a short key is compared without a look at the arena. The hash
 //! has a fixed seed: it decides about speed only, never about a result.
 //!
 //! Keys are looked up many at a time, in steps: hash all, [`Dictionary::guess`] all, then
 //! [`Dictionary::confirm`] all. A step has no branch that waits for memory, so the processor fetches
 //! for many keys at once.
 
-/// Bytes of a key that are compared as words.
-const SHORT: usize = 24;
+use super::pages;
 
-/// A key's first 24 bytes as words, zeros after its end.
-type Words = [u64; 3];
+/// Bytes of a key that are compared as words.
+const SHORT: usize = 31;
+
+/// A key's first 31 bytes, zeros after its end; then its length, or [`LONG`].
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+struct Words([u64; 4]);
+
+/// Stands in the last byte of a key's words where the key has more bytes than these.
+const LONG: u8 = 0xff;
 
 /// What is known of a key without the dictionary. Its bytes are kept elsewhere.
 #[derive(Clone, Copy, Default)]
@@ -23,10 +30,9 @@ pub(super) struct Sight {
     pub(super) guess: u32,
 }
 
+/// Where a key is in the arena.
 #[derive(Clone, Copy)]
-struct Entry {
-    words: Words,
-    /// Where the key is in the arena.
+struct Place {
     at: u32,
     len: u32,
 }
@@ -34,18 +40,17 @@ struct Entry {
 /// A key that was fetched ahead.
 #[derive(Clone, Copy)]
 pub(super) struct Collected {
-    short: [u8; SHORT],
-    at: u32,
-    len: u32,
+    short: [u8; SHORT + 1],
+    id: u32,
 }
 
 impl Collected {
     /// The key, which is one of `dictionary`.
     #[inline]
     pub(super) fn bytes<'a>(&'a self, dictionary: &'a Dictionary) -> &'a [u8] {
-        match self.short.get(..self.len as usize) {
+        match self.short.get(..usize::from(self.short[SHORT])) {
             Some(short) => short,
-            None => &dictionary.arena[self.at as usize..][..self.len as usize],
+            None => dictionary.key(self.id),
         }
     }
 }
@@ -55,7 +60,8 @@ pub(super) struct Dictionary {
     /// `hash << 32 | id + 1`, or 0. The place of a hash is its highest bits.
     slots: Vec<u64>,
     shift: u32,
-    entries: Vec<Entry>,
+    entries: Vec<Words>,
+    places: Vec<Place>,
     arena: Vec<u8>,
     /// How many bytes all keys begin with in common.
     common: usize,
@@ -68,12 +74,12 @@ const NEAR: usize = 4;
 
 /// What to keep of a key's words by its length.
 const MASKS: [Words; SHORT + 1] = {
-    let mut masks = [[0; 3]; SHORT + 1];
+    let mut masks = [Words([0; 4]); SHORT + 1];
     let mut len = 0;
     while len <= SHORT {
         let mut byte = 0;
         while byte < len {
-            masks[len][byte / 8] |= 0xff << (8 * (byte % 8));
+            masks[len].0[byte / 8] |= 0xff << (8 * (byte % 8));
             byte += 1;
         }
         len += 1;
@@ -81,35 +87,36 @@ const MASKS: [Words; SHORT + 1] = {
     masks
 };
 
-#[inline]
-fn words(chunk: &[u8; SHORT]) -> Words {
+#[inline(always)]
+fn words(chunk: &[u8; SHORT + 1]) -> Words {
     let (eights, _) = chunk.as_chunks();
-    [0, 1, 2].map(|i| u64::from_le_bytes(eights[i]))
+    Words([0, 1, 2, 3].map(|i| u64::from_le_bytes(eights[i])))
 }
 
 /// The words of the first bytes of a key near its buffer's end.
 fn last_words(bytes: &[u8]) -> Words {
-    let mut chunk = [0; SHORT];
+    let mut chunk = [0; SHORT + 1];
     let len = bytes.len().min(SHORT);
     chunk[..len].copy_from_slice(&bytes[..len]);
     words(&chunk)
 }
 
-#[inline]
+#[inline(always)]
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
 
-#[inline]
-fn hash_words(seed: u64, [a, b, c]: Words) -> u64 {
+#[inline(always)]
+fn hash_words(seed: u64, Words([a, b, c, d]): Words) -> u64 {
     let ab = mix(a ^ 0x9e37_79b9_7f4a_7c15, b ^ seed);
-    mix(ab ^ 0xa076_1d64_78bd_642f, c ^ 0xe703_7ed1_a0b4_28db)
+    let cd = mix(c ^ 0xa076_1d64_78bd_642f, d ^ 0xe703_7ed1_a0b4_28db);
+    mix(ab ^ 0x8ebc_6af0_9c88_c6e3, cd ^ seed)
 }
 
 impl Sight {
     /// The sight of the key `buffer[start..end]`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(buffer: &[u8], start: usize, end: usize) -> Self {
         let len = end - start;
         // Whatever follows the key is loaded with it and then masked: no branch on its length.
@@ -117,17 +124,26 @@ impl Sight {
             Some(chunk) => words(chunk),
             None => last_words(&buffer[start..end]),
         };
-        for (word, mask) in words.iter_mut().zip(MASKS[len.min(SHORT)]) {
+        for (word, mask) in words.0.iter_mut().zip(MASKS[len.min(SHORT)].0) {
             *word &= mask;
         }
-        let mut hash = hash_words(0xd1b5_4a32_d192_ed03 ^ len as u64, words);
+        let mark = if len > SHORT { LONG } else { len as u8 };
+        words.0[3] |= u64::from(mark) << 56;
+        let mut hash = hash_words(0xd1b5_4a32_d192_ed03, words);
         if len > SHORT {
-            for chunk in buffer[start + SHORT..end].chunks(SHORT) {
-                hash = hash_words(hash, last_words(chunk));
-            }
+            hash = hash_rest(hash, &buffer[start + SHORT..end]);
         }
-        Self { words, hash: (hash ^ (hash >> 32)) as u32, guess: 0 }
+        Self { words, hash: (hash >> 32) as u32, guess: 0 }
     }
+}
+
+/// Goes on with the hash of a long key.
+#[inline(never)]
+fn hash_rest(mut hash: u64, rest: &[u8]) -> u64 {
+    for chunk in rest.chunks(SHORT) {
+        hash = hash_words(hash ^ chunk.len() as u64, last_words(chunk));
+    }
+    hash
 }
 
 impl Dictionary {
@@ -136,6 +152,7 @@ impl Dictionary {
             slots: vec![0; (1 << FIRST_BITS) + NEAR],
             shift: 32 - FIRST_BITS,
             entries: Vec::new(),
+            places: Vec::new(),
             arena: Vec::new(),
             common: 0,
         }
@@ -148,27 +165,26 @@ impl Dictionary {
     /// Bytes that it takes up.
     pub(super) fn memory(&self) -> usize {
         self.slots.len() * size_of::<u64>()
-            + self.entries.len() * size_of::<Entry>()
+            + self.entries.len() * (size_of::<Words>() + size_of::<Place>())
             + self.arena.len()
     }
 
     /// The key of an id.
     #[inline]
     pub(super) fn key(&self, id: u32) -> &[u8] {
-        let entry = &self.entries[id as usize];
-        &self.arena[entry.at as usize..][..entry.len as usize]
+        let place = &self.places[id as usize];
+        &self.arena[place.at as usize..][..place.len as usize]
     }
 
     /// Fetches the entries of many ids at once, for their keys to be at hand one after another.
     pub(super) fn collect(&self, ids: &[u32], keys: &mut Vec<Collected>) {
         keys.clear();
         keys.extend(ids.iter().map(|&id| {
-            let Entry { words, at, len } = self.entries[id as usize];
-            let mut short = [0; SHORT];
-            for (bytes, word) in short.chunks_exact_mut(8).zip(words) {
+            let mut short = [0; SHORT + 1];
+            for (bytes, word) in short.chunks_exact_mut(8).zip(self.entries[id as usize].0) {
                 bytes.copy_from_slice(&word.to_le_bytes());
             }
-            Collected { short, at, len }
+            Collected { short, id }
         }));
     }
 
@@ -179,7 +195,7 @@ impl Dictionary {
 
     /// Finds the id that a key has if it has any, but for the few that are far from their place or
     /// share their hash with another: [`Dictionary::confirm`] tells.
-    #[inline]
+    #[inline(always)]
     pub(super) fn guess(&self, sight: &Sight) -> u32 {
         let place = (sight.hash >> self.shift) as usize;
         // The table has that many slots more than places.
@@ -193,7 +209,7 @@ impl Dictionary {
     }
 
     /// The id of the key `bytes`, whose sight has been taken and whose id been guessed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn confirm(&self, sight: &Sight, bytes: &[u8]) -> Option<u32> {
         if sight.guess > 0 && self.is(sight.guess - 1, sight, bytes) {
             return Some(sight.guess - 1);
@@ -212,14 +228,14 @@ impl Dictionary {
             .find(|&id| self.is(id, sight, bytes))
     }
 
-    #[inline]
+    #[inline(always)]
     fn is(&self, id: u32, sight: &Sight, bytes: &[u8]) -> bool {
-        let entry = &self.entries[id as usize];
-        let differ = (entry.words[0] ^ sight.words[0])
-            | (entry.words[1] ^ sight.words[1])
-            | (entry.words[2] ^ sight.words[2])
-            | (entry.len as usize ^ bytes.len()) as u64;
-        differ == 0 && (bytes.len() <= SHORT || self.key(id)[SHORT..] == bytes[SHORT..])
+        let (entry, words) = (&self.entries[id as usize].0, &sight.words.0);
+        let differ = (entry[0] ^ words[0])
+            | (entry[1] ^ words[1])
+            | (entry[2] ^ words[2])
+            | (entry[3] ^ words[3]);
+        differ == 0 && (bytes.len() <= SHORT || self.key(id) == bytes)
     }
 
     /// Takes a key in that is not there and gives it an id.
@@ -237,7 +253,12 @@ impl Dictionary {
         };
         let (at, len) = (self.arena.len() as u32, bytes.len() as u32);
         self.arena.extend_from_slice(bytes);
-        self.entries.push(Entry { words: sight.words, at, len });
+        if self.entries.len() == self.entries.capacity() {
+            let room = 2 * self.entries.len() + 1024;
+            pages::reserve(&mut self.entries, room);
+        }
+        self.entries.push(sight.words);
+        self.places.push(Place { at, len });
         self.put(u64::from(sight.hash) << 32 | u64::from(id + 1));
         id
     }
@@ -261,7 +282,9 @@ impl Dictionary {
     #[cold]
     fn grow(&mut self) {
         self.shift -= 1;
-        let slots = vec![0; self.places() + NEAR];
+        let mut slots = Vec::new();
+        pages::reserve(&mut slots, self.places() + NEAR);
+        slots.resize(self.places() + NEAR, 0);
         let old = std::mem::replace(&mut self.slots, slots);
         for slot in old {
             if slot != 0 {

@@ -39,7 +39,89 @@ impl Span {
     }
 }
 
+/// Where the fields of one column are, for numbers and dates: with the quotes around them taken off.
+/// Whether there may be quotes at all, and CRs before the record's end, is decided once for a window.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a, const QUOTES: bool, const RETURNS: bool> {
+    bytes: &'a [u8],
+    separators: &'a [u32],
+    column: usize,
+}
+
+impl<const QUOTES: bool, const RETURNS: bool> Fields<'_, QUOTES, RETURNS> {
+    /// The field of the record whose first separator is `base`.
+    #[inline(always)]
+    pub(super) fn place(&self, base: u32) -> (usize, usize) {
+        let at = base as usize + self.column;
+        let start = if at == 0 { 0 } else { self.separators[at - 1] as usize + 1 };
+        let mut end = self.separators[at] as usize;
+        if RETURNS {
+            let crlf = end > start
+                && self.bytes[end - 1] == b'\r'
+                && self.bytes.get(end).is_some_and(|&byte| byte == b'\n');
+            end -= usize::from(crlf);
+        }
+        if QUOTES { strip(self.bytes, start, end) } else { (start, end) }
+    }
+}
+
+/// Takes the quotes off where they are around a field. There may be others within.
+#[inline(always)]
+fn strip(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
+    let quoted = end >= start + 2 && (bytes[start] == b'"') & (bytes[end - 1] == b'"');
+    (start + usize::from(quoted), end - usize::from(quoted))
+}
+
+/// Whether there is a quote in `bytes[start..end]`.
+#[inline(always)]
+fn has_quote(bytes: &[u8], start: usize, end: usize) -> bool {
+    const NEAR: usize = 32;
+    match bytes[start..].first_chunk::<NEAR>() {
+        Some(chunk) if end - start <= NEAR => {
+            let quotes = chunk
+                .iter()
+                .enumerate()
+                .fold(0u32, |bits, (i, &byte)| bits | u32::from(byte == b'"') << i);
+            u64::from(quotes) & ((1 << (end - start)) - 1) != 0
+        }
+        _ => memchr::memchr(b'"', &bytes[start..end]).is_some(),
+    }
+}
+
+/// Evaluates a body with the [`Fields`] of a column that fit the window.
+macro_rules! with_fields {
+    ($window:expr, $column:expr, $last:expr, |$fields:ident| $body:expr) => {
+        match ($window.index.quotes, $last && $window.index.returns) {
+            (false, false) => {
+                let $fields = $window.fields::<false, false>($column);
+                $body
+            }
+            (false, true) => {
+                let $fields = $window.fields::<false, true>($column);
+                $body
+            }
+            (true, false) => {
+                let $fields = $window.fields::<true, false>($column);
+                $body
+            }
+            (true, true) => {
+                let $fields = $window.fields::<true, true>($column);
+                $body
+            }
+        }
+    };
+}
+pub(super) use with_fields;
+
 impl<'a> Window<'a> {
+    #[inline(always)]
+    pub(super) fn fields<const QUOTES: bool, const RETURNS: bool>(
+        &self,
+        column: usize,
+    ) -> Fields<'a, QUOTES, RETURNS> {
+        Fields { bytes: self.bytes, separators: &self.index.separators, column }
+    }
+
     /// Where the field that the `at`-th separator ends begins.
     #[inline]
     pub(super) fn start(&self, at: usize) -> usize {
@@ -65,8 +147,9 @@ impl<'a> Window<'a> {
         (start, end)
     }
 
-    /// Finds the field of `column` in each of `rows` (see [`super::batch::Batch`]). `last` tells that
+    /// Finds the text of `column` in each of `rows` (see [`super::batch::Batch`]). `last` tells that
     /// it is the last column.
+    #[inline(always)]
     pub(super) fn locate(
         &self,
         rows: &[u32],
@@ -81,27 +164,25 @@ impl<'a> Window<'a> {
                 let (start, end) = self.raw(base as usize + column, last);
                 self.unquoted(start, end, scratch)
             }));
-        } else if last {
-            spans.extend(rows.iter().map(|&base| {
-                let (start, end) = self.raw(base as usize + column, true);
-                Span::window(start, end)
-            }));
         } else {
-            spans.extend(rows.iter().map(|&base| {
-                let (start, end) = self.raw(base as usize + column, false);
-                Span::window(start, end)
-            }));
+            with_fields!(self, column, last, |fields| {
+                spans.extend(rows.iter().map(|&base| {
+                    let (start, end) = fields.place(base);
+                    Span::window(start, end)
+                }));
+            });
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn unquoted(&self, start: usize, end: usize, scratch: &mut Vec<u8>) -> Span {
+        let (inner, inner_end) = strip(self.bytes, start, end);
+        if inner > start && !has_quote(self.bytes, inner, inner_end) {
+            return Span::window(inner, inner_end);
+        }
         let field = &self.bytes[start..end];
         if field.first() != Some(&b'"') {
             return Span::window(start, end);
-        }
-        if memchr::memchr(b'"', &field[1..]) == Some(field.len().wrapping_sub(2)) {
-            return Span::window(start + 1, end - 1);
         }
         let from = scratch.len();
         append_unquoted(&field[1..], scratch);

@@ -20,6 +20,7 @@ mod field;
 mod groups;
 mod log;
 mod order;
+mod pages;
 mod parse;
 mod plan;
 mod radix;

@@ -1,5 +1,7 @@
 //! Sorting pairs of a number and something that goes with it, by the number.
 
+use super::pages;
+
 /// What is sorted: by the first, the second goes along.
 pub(super) type Pair = (u64, i64);
 
@@ -27,6 +29,7 @@ pub(super) fn sort(pairs: &mut Vec<Pair>, spare: &mut Vec<Pair>, bits: u32) {
         }
     }
     // Whatever it holds, a pass overwrites all of it.
+    pages::reserve(spare, pairs.len());
     spare.resize(pairs.len(), (0, 0));
     for (pass, places) in counts.chunks_exact_mut(1 << width).enumerate() {
         if places.iter().any(|&count| count as usize == pairs.len()) {
