@@ -25,8 +25,7 @@ class Environment:
     """A virtual environment of the benchmark's own, made when it is first needed."""
 
     def __init__(self, folder: Path):
-        self.bin = folder / "bin"
-        self.python = self.bin / "python"
+        self.python = folder / "bin" / "python"
         if not self.python.exists():
             made = subprocess.run([sys.executable, "-m", "venv", folder])
             if made.returncode != 0:  # Debian keeps a part of Python's venv in a package of its own
@@ -37,6 +36,11 @@ class Environment:
     def versions(self, packages: list[str]) -> dict[str, str]:
         """The versions of those of the packages that are installed."""
         return json.loads(subprocess.check_output([self.python, "-c", VERSIONS, *packages], text=True))
+
+    def package(self, name: str) -> Path:
+        """Where an installed package is."""
+        code = f"import importlib.util; print(importlib.util.find_spec({name!r}).submodule_search_locations[0])"
+        return Path(subprocess.check_output([self.python, "-c", code], text=True).strip())
 
     def need(self, packages: list[str]) -> None:
         """Installs what is missing; raises where that does not work."""

@@ -5,6 +5,7 @@ several of them share count for each. Proportional shares (PSS) would cost the c
 kernel walks all its pages.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 INTERVAL_SECONDS = 0.02
+ADOPT_EVERY = 5
+"""Looks from one search for new processes to the next: that is what costs most."""
 
 
 @dataclass
@@ -63,17 +66,22 @@ class Seen:
 def look(pid: int) -> Seen | None:
     """Nothing where the process has gone."""
     try:
-        fields = stat(pid)
-        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+        cpu = cpu_seconds(pid)
+        _, resident, shared, *_ = proc(pid, "statm").split()
     except OSError:
         return None
-    cpu = (int(fields[11]) + int(fields[12])) / TICKS
     return Seen(cpu, int(resident) * PAGE, (int(resident) - int(shared)) * PAGE)
 
 
-def stat(pid: int) -> list[str]:
+def proc(pid: int, name: str) -> bytes:
+    """What the kernel tells of a process."""
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+        return file.read()
+
+
+def stat(pid: int) -> list[bytes]:
     # The name, in parentheses, may hold spaces; the fields after it do not.
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return proc(pid, "stat").rsplit(b")", 1)[1].split()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -90,11 +98,16 @@ def forget_peak(pid: int) -> None:
 def peak_bytes(pid: int) -> int:
     """Peak resident bytes of a process that still runs; 0 where it has gone."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = proc(pid, "status")
     except OSError:
         return 0
-    _, _, peak = status.partition("VmHWM:")
+    _, _, peak = status.partition(b"VmHWM:")
     return int(peak.split()[0]) * 1024 if peak else 0
+
+
+def running() -> set[int]:
+    """All processes."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
 @dataclass
@@ -102,6 +115,8 @@ class Watch:
     """Looks at a process, its descendants and some that run all the time, until it is told to stop."""
 
     root: int
+    others: set[int]
+    """What ran before the command."""
     beside: list[int]
     limits: Limits
     cpu: dict[int, float] = field(default_factory=dict)
@@ -113,28 +128,32 @@ class Watch:
     """Why the command was ended before its time."""
 
     def __post_init__(self) -> None:
-        self._known = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {self.root}
+        self._known = set(self.others)
         self._tree = {self.root}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends the watching, and whatever the command has left running."""
         self._stop.set()
         self._thread.join()
+        self._adopt()
+        self.kill(self._tree - {self.root})  # the root has ended, and its number is free for others
 
-    def kill(self) -> None:
-        """Ends the command's processes, whatever state they are in."""
-        for pid in sorted(self._tree):
-            try:
+    def kill(self, pids: set[int]) -> None:
+        """Ends processes, whatever state they are in."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def _run(self) -> None:
         deadline = time.monotonic() + self.limits.seconds
+        looks = 0
         while not self._stop.wait(INTERVAL_SECONDS):
-            self._adopt()
+            if looks % ADOPT_EVERY == 0:
+                self._adopt()
+            looks += 1
             self._add_up()
             if self.peak > self.limits.memory:
                 self.ended_for = f"more than {self.limits.memory / 1e9:.1f} GB of memory"
@@ -142,11 +161,11 @@ class Watch:
                 self.ended_for = f"more than {self.limits.seconds:.0f} s"
             if self.ended_for:
                 self._adopt()
-                self.kill()
+                self.kill(self._tree)
 
     def _adopt(self) -> None:
         """Finds descendants among the processes that are new since the last look."""
-        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+        pids = running()
         for pid in sorted(pids - self._known - self._tree):
             try:
                 parent, _, session = (int(number) for number in stat(pid)[1:4])
@@ -160,7 +179,10 @@ class Watch:
     def _add_up(self) -> None:
         resident = anonymous = 0
         for pid in [*self._tree, *self.beside]:
-            if seen := look(pid):
+            seen = look(pid)
+            if seen is None:
+                self._tree.discard(pid)
+            else:
                 resident += seen.resident
                 anonymous += seen.anonymous
                 if pid in self._tree:
@@ -172,7 +194,7 @@ class Watch:
 
 
 def run(command: list, name: str, limits: Limits, beside: dict[str, int] | None = None) -> tuple[Sample, str]:
-    """Runs a command to its end; gives what it took and what it printed.
+    """Runs a command to its end; gives what it took and what it wrote to standard output.
 
     `beside` are processes that work for it, by name: their memory and CPU seconds are added.
     """
@@ -182,16 +204,20 @@ def run(command: list, name: str, limits: Limits, beside: dict[str, int] | None 
     for pid in beside.values():
         forget_peak(pid)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        others = running()
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=errors, start_new_session=True)
-        watch = Watch(process.pid, list(beside.values()), limits)
+        watch = Watch(process.pid, others, list(beside.values()), limits)
         try:
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - start
             process.returncode = os.waitstatus_to_exitcode(status)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         finally:
             watch.stop()
-            watch.kill()
         out.seek(0)
         errors.seek(0)
         printed, said = (file.read().decode(errors="replace") for file in (out, errors))

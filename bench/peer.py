@@ -79,8 +79,10 @@ class DuckDbShell:
     key, label = "duckdb-cli", "DuckDB's command"
 
     def __init__(self, env: environment.Environment, threads: int, limits: measure.Limits):
-        self.env, self.threads, self.limits = env, threads, limits
+        self.threads, self.limits = threads, limits
         env.need(["duckdb-cli"])
+        # The package's own script starts Python, and that starts the program.
+        self.program = env.package("duckdb_cli") / "duckdb"
         self.version = env.versions(["duckdb-cli"])["duckdb-cli"]
 
     def count(self, kind: Kind, source: Path, target: Path) -> measure.Sample:
@@ -92,7 +94,7 @@ class DuckDbShell:
                     escape = '"', columns = {{'Song': 'VARCHAR', 'Date': 'DATE', 'Number of Plays': 'BIGINT'}})
                 GROUP BY Song, Date ORDER BY Song, Date
             ) TO '{quoted(target)}' (FORMAT csv, HEADER true)"""
-        command = [self.env.bin / "duckdb", "-init", "/dev/null", "-c", query]
+        command = [self.program, "-init", "/dev/null", "-c", query]
         return measure.run(command, "command", self.limits)[0]
 
     def close(self) -> None:

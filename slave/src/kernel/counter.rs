@@ -250,8 +250,10 @@ impl Counter {
     }
 
     fn forget_keys(&mut self) {
-        self.heads = Keys::new();
-        self.tails = Keys::new();
+        for keys in [&mut self.heads, &mut self.tails] {
+            keys.dictionary.clear();
+            keys.ranks.clear();
+        }
         self.first.clear();
         self.known = 0;
     }

@@ -158,6 +158,16 @@ impl Dictionary {
         }
     }
 
+    /// Forgets all keys. Its memory is kept: whoever forgets many is about to meet as many.
+    pub(super) fn clear(&mut self) {
+        self.slots.truncate(self.places() + NEAR);
+        self.slots.fill(0);
+        self.entries.clear();
+        self.places.clear();
+        self.arena.clear();
+        self.common = 0;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -253,10 +263,6 @@ impl Dictionary {
         };
         let (at, len) = (self.arena.len() as u32, bytes.len() as u32);
         self.arena.extend_from_slice(bytes);
-        if self.entries.len() == self.entries.capacity() {
-            let room = 2 * self.entries.len() + 1024;
-            pages::reserve(&mut self.entries, room);
-        }
         self.entries.push(sight.words);
         self.places.push(Place { at, len });
         self.put(u64::from(sight.hash) << 32 | u64::from(id + 1));
@@ -285,6 +291,9 @@ impl Dictionary {
         let mut slots = Vec::new();
         pages::reserve(&mut slots, self.places() + NEAR);
         slots.resize(self.places() + NEAR, 0);
+        // As many entries as will fit before it grows again.
+        let entries = self.places() / 2;
+        pages::reserve(&mut self.entries, entries);
         let old = std::mem::replace(&mut self.slots, slots);
         for slot in old {
             if slot != 0 {
@@ -338,6 +347,10 @@ mod tests {
     #[test]
     fn many_keys_grow_the_table() {
         let mut dictionary = Dictionary::new();
+        let sight = Sight::of(b"forgotten", 0, 9);
+        dictionary.insert(&sight, b"forgotten");
+        dictionary.clear();
+        assert_eq!(look(&dictionary, b"forgotten"), None);
         for id in 0..50_000u32 {
             let key = format!("a key with number {id}");
             let sight = Sight::of(key.as_bytes(), 0, key.len());

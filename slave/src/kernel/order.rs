@@ -1,6 +1,7 @@
 //! The sorted order of a dictionary's keys, kept up as it grows: only new keys are ever sorted.
 
 use super::dict::Dictionary;
+use super::pages;
 use super::radix::{self, Pair};
 
 /// See the module.
@@ -10,6 +11,8 @@ pub(super) struct Ranks {
     order: Vec<u32>,
     /// For each id its index in `order`.
     ranks: Vec<u32>,
+    /// What is being sorted.
+    pairs: Vec<Pair>,
 }
 
 impl Ranks {
@@ -23,14 +26,28 @@ impl Ranks {
         &self.ranks
     }
 
+    /// Forgets all ids.
+    pub(super) fn clear(&mut self) {
+        self.order.clear();
+        self.ranks.clear();
+    }
+
     /// Takes in what the dictionary has had inserted since the last time.
     pub(super) fn update(&mut self, dictionary: &Dictionary, spare: &mut Vec<Pair>) {
         let (old, all) = (self.order.len(), dictionary.len());
         if old == all {
             return;
         }
-        let new = sorted(dictionary, old as u32, spare);
-        self.order = merge(dictionary, &self.order, &new);
+        pages::reserve(&mut self.pairs, all - old);
+        self.pairs.clear();
+        self.pairs.extend((old as u32..all as u32).map(|id| (0, i64::from(id))));
+        sort_after(dictionary, dictionary.common(), &mut self.pairs, spare);
+        let new = self.pairs.iter().map(|pair| pair.1 as u32);
+        if old == 0 {
+            self.order.extend(new);
+        } else {
+            self.order = merge(dictionary, &self.order, new);
+        }
         self.ranks.resize(all, 0);
         for (rank, &id) in self.order.iter().enumerate() {
             self.ranks[id as usize] = rank as u32;
@@ -38,32 +55,35 @@ impl Ranks {
     }
 }
 
-/// The ids from `first` on, sorted: by the eight bytes that follow what all keys have in common, and
-/// where these are equal by the rest.
-fn sorted(dictionary: &Dictionary, first: u32, spare: &mut Vec<Pair>) -> Vec<u32> {
-    let common = dictionary.common();
-    let mut pairs: Vec<Pair> = (first..dictionary.len() as u32)
-        .map(|id| (prefix(&dictionary.key(id)[common..]), i64::from(id)))
-        .collect();
+/// Sorts ids whose keys are the same in their first `depth` bytes: by the eight bytes after these,
+/// and those that are still the same in the same way again. Keys are so never compared with one
+/// another, which would fetch both from memory each time.
+fn sort_after(dictionary: &Dictionary, depth: usize, pairs: &mut [Pair], spare: &mut Vec<Pair>) {
+    let mut longest = 0;
+    for (number, id) in pairs.iter_mut() {
+        let key = dictionary.key(*id as u32);
+        *number = prefix(&key[depth.min(key.len())..]);
+        longest = longest.max(key.len());
+    }
     // Bits that are the same in all do not sort anything: squeezed out, what remains is often half.
     let differing = pairs.iter().fold(0, |bits, pair| bits | (pair.0 ^ pairs[0].0));
     let fields = Fields::of(differing);
-    for pair in &mut pairs {
+    for pair in pairs.iter_mut() {
         pair.0 = fields.squeeze(pair.0);
     }
-    radix::sort(&mut pairs, spare, differing.count_ones());
-    let mut ids: Vec<u32> = pairs.iter().map(|pair| pair.1 as u32).collect();
-    let mut from = 0;
-    for equal in pairs.chunk_by(|a, b| a.0 == b.0) {
-        if equal.len() > 1 {
-            ids[from..from + equal.len()].sort_unstable_by(|&a, &b| {
-                dictionary.key(a)[common..].cmp(&dictionary.key(b)[common..])
-            });
+    radix::sort_part(pairs, spare, differing.count_ones());
+    for equal in pairs.chunk_by_mut(|a, b| a.0 == b.0).filter(|equal| equal.len() > 1) {
+        if longest > depth + WORD {
+            sort_after(dictionary, depth + WORD, equal, spare);
+        } else {
+            // What one has more than another is zeros.
+            equal.sort_unstable_by_key(|&(_, id)| dictionary.key(id as u32).len());
         }
-        from += equal.len();
     }
-    ids
 }
+
+/// Bytes that are compared at once.
+const WORD: usize = 8;
 
 /// The first eight bytes as a number that sorts as they do, zeros after the end.
 #[inline]
@@ -102,10 +122,14 @@ impl Fields {
 
 /// Merges two sorted lists of ids. A few new ones among many old ones are searched for, and what is
 /// between them is copied unseen.
-fn merge(dictionary: &Dictionary, old: &[u32], new: &[u32]) -> Vec<u32> {
+fn merge(
+    dictionary: &Dictionary,
+    old: &[u32],
+    new: impl ExactSizeIterator<Item = u32>,
+) -> Vec<u32> {
     let mut merged = Vec::with_capacity(old.len() + new.len());
     let mut rest = old;
-    for &id in new {
+    for id in new {
         let key = dictionary.key(id);
         // How far to look at least grows with each step: near ones are found in few.
         let mut reach = 1;

@@ -6,8 +6,8 @@
 /// From this size on it is worth asking.
 const LARGE: usize = 4 << 20;
 
-/// Lets a vector have room for `capacity` elements in all, on huge pages if that is much and the
-/// system has them.
+/// Lets a vector have room for at least `capacity` elements in all, on huge pages if that is much and
+/// the system has them.
 pub(super) fn reserve<T: Copy>(vec: &mut Vec<T>, capacity: usize) {
     if capacity <= vec.capacity() {
         return;
@@ -16,8 +16,9 @@ pub(super) fn reserve<T: Copy>(vec: &mut Vec<T>, capacity: usize) {
         vec.reserve_exact(capacity - vec.len());
         return;
     }
-    // Not grown in place: the pages that it has would stay as small as they are.
-    let mut larger = Vec::with_capacity(capacity);
+    // Not grown in place: the pages that it has would stay as small as they are. By powers of two, so
+    // that one that grows little by little is not moved each time.
+    let mut larger = Vec::with_capacity(capacity.next_power_of_two());
     advise(&mut larger);
     larger.extend_from_slice(vec);
     *vec = larger;

@@ -18,6 +18,33 @@ pub(super) fn sort(pairs: &mut Vec<Pair>, spare: &mut Vec<Pair>, bits: u32) {
         pairs.sort_unstable();
         return;
     }
+    // Whatever it holds, a pass overwrites all of it.
+    pages::reserve(spare, pairs.len());
+    spare.resize(pairs.len(), (0, 0));
+    if passes(pairs, spare, bits) {
+        std::mem::swap(pairs, spare);
+    }
+}
+
+/// [`sort`] for a part of the pairs.
+pub(super) fn sort_part(pairs: &mut [Pair], spare: &mut Vec<Pair>, bits: u32) {
+    if pairs.len() < FEW {
+        pairs.sort_unstable();
+        return;
+    }
+    if spare.len() < pairs.len() {
+        pages::reserve(spare, pairs.len());
+        spare.resize(pairs.len(), (0, 0));
+    }
+    let spare = &mut spare[..pairs.len()];
+    if passes(pairs, spare, bits) {
+        pairs.copy_from_slice(spare);
+    }
+}
+
+/// Sorts the pairs, to and fro between two buffers of one length; tells whether they end up in the
+/// second.
+fn passes(pairs: &mut [Pair], spare: &mut [Pair], bits: u32) -> bool {
     let passes = bits.div_ceil(DIGIT_BITS).max(1);
     let width = bits.div_ceil(passes).max(1);
     let mask = (1 << width) - 1;
@@ -28,24 +55,23 @@ pub(super) fn sort(pairs: &mut Vec<Pair>, spare: &mut Vec<Pair>, bits: u32) {
             counts[(number >> (pass as u32 * width)) as usize & mask] += 1;
         }
     }
-    // Whatever it holds, a pass overwrites all of it.
-    pages::reserve(spare, pairs.len());
-    spare.resize(pairs.len(), (0, 0));
+    let (mut from, mut to, mut swapped) = (pairs, spare, false);
     for (pass, places) in counts.chunks_exact_mut(1 << width).enumerate() {
-        if places.iter().any(|&count| count as usize == pairs.len()) {
+        if places.iter().any(|&count| count as usize == from.len()) {
             continue;
         }
         let mut place = 0;
         for count in places.iter_mut() {
             place += std::mem::replace(count, place);
         }
-        for &pair in pairs.iter() {
+        for &pair in from.iter() {
             let place = &mut places[(pair.0 >> (pass as u32 * width)) as usize & mask];
-            spare[*place as usize] = pair;
+            to[*place as usize] = pair;
             *place += 1;
         }
-        std::mem::swap(pairs, spare);
+        (from, to, swapped) = (to, from, !swapped);
     }
+    swapped
 }
 
 /// Bits that numbers up to `max` take.
@@ -73,6 +99,14 @@ mod tests {
             let mut expected = pairs.clone();
             expected.sort_unstable();
             let mut spare = vec![(5, 5); 7];
+            let mut part = pairs.clone();
+            let (from, to) = (len / 5, len - len / 7);
+            sort_part(&mut part[from..to], &mut spare, width);
+            prop_assert!(part[from..to].is_sorted_by_key(|pair| pair.0));
+            part[from..to].sort_unstable();
+            let mut alike = pairs.clone();
+            alike[from..to].sort_unstable();
+            prop_assert_eq!(part, alike);
             sort(&mut pairs, &mut spare, width);
             prop_assert!(pairs.is_sorted_by_key(|pair| pair.0));
             pairs.sort_unstable();
