@@ -13,8 +13,8 @@ WHO = {"count": "`tally count`", "cluster": "cluster"}
 def table(kinds: dict[str, Results]) -> str:
     """A Markdown table of all aims that the kinds measured can answer."""
     lines = ["| kind | aim | measured | reached |", "|---|---|---|---|"]
-    for aim in json.loads(AIMS.read_text()):
-        for kind, results in kinds.items():
+    for kind, results in kinds.items():
+        for aim in json.loads(AIMS.read_text()):
             if aim["kind"] in (kind, "any") and not (aim["kind"] == "any" and kind == "small"):
                 if line := row(aim, kind, results):
                     lines.append(line)
@@ -51,7 +51,7 @@ def said(base, ours) -> str:
 
 def against(aim: dict, base) -> str:
     """Whom an aim names, and who of them was the fastest."""
-    return base.label if len(aim["than"]) == 1 else f"the fastest of {', '.join(aim['than'])}: {base.label}"
+    return base.label if len(aim["than"]) == 1 else f"{base.label}, the fastest of {', '.join(aim['than'])}"
 
 
 def line(kind: str, aim: str, measured: str, reached: bool) -> str:

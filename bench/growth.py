@@ -36,15 +36,17 @@ def measured(bench, work: Path) -> None:
 
 def one_size(bench, kind: Kind, size: str, work: Path) -> dict:
     """The contenders as for a kind, on a file of one size."""
-    source, rows = inputs.generate(bench.binary, kind, size, work)
+    source = None
     ours, others = bench.contenders(kind.name)
     try:
+        source, rows = inputs.generate(bench.binary, kind, size, work)
         results, groups = rounds.play([*ours, *others], kind, source, bench.args.runs, bench.args.patience)
         length = source.stat().st_size
     finally:
         for contender in ours:
             contender.close()
-        source.unlink()
+        if source:
+            source.unlink()
     return {"bytes": length, "rows": rows, "groups": groups, "results": store.pack(results)}
 
 

@@ -156,7 +156,7 @@ class Watch:
             looks += 1
             self._add_up()
             if self.peak > self.limits.memory:
-                self.ended_for = f"more than {self.limits.memory / 1e9:.1f} GB of memory"
+                self.ended_for = f"more than {self.limits.memory / 1e6:,.0f} MB of memory"
             if time.monotonic() > deadline:
                 self.ended_for = f"more than {self.limits.seconds:.0f} s"
             if self.ended_for:

@@ -24,12 +24,12 @@ class About:
 
 ABOUT = {
     "duckdb": About("DuckDB", ["duckdb"]),
-    "polars": About("Polars, streaming", ["polars"]),
+    "polars": About("Polars (streaming)", ["polars"]),
     "datafusion": About("DataFusion", ["datafusion", "pyarrow"]),
     "chdb": About("ClickHouse (chDB)", ["chdb"]),
     "pyarrow": About("pyarrow", ["pyarrow"]),
-    "dask": About("Dask, 2 processes", ["dask[dataframe]", "distributed"]),
-    "spark": About("Spark, local-cluster", ["pyspark"], java=True),
+    "dask": About("Dask (2 processes)", ["dask[dataframe]", "distributed"]),
+    "spark": About("Spark (local-cluster)", ["pyspark"], java=True),
 }
 
 
@@ -76,7 +76,7 @@ class DuckDbShell:
     """DuckDB's own command, for plays."""
 
     ours = False
-    key, label = "duckdb-cli", "DuckDB's command"
+    key, label = "duckdb-cli", "DuckDB (command line)"
 
     def __init__(self, env: environment.Environment, threads: int, limits: measure.Limits):
         self.threads, self.limits = threads, limits

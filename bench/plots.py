@@ -4,6 +4,7 @@ Runs in the benchmark's virtual environment. Each plot is written as PNG and as 
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -63,12 +64,23 @@ def main() -> None:
 
 
 class Drawing:
-    """A figure, and how it is kept."""
+    """A figure with a title above and small print below, and how it is kept."""
 
-    def __init__(self, figure, title: str, machine: str):
-        self.figure = figure
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        figure.text(0.01, 0.004, machine, fontsize=8, color="#66717c", va="bottom")
+    TITLE, LINE = 0.42, 0.16
+    """Inches."""
+
+    def __init__(self, width: float, height: float, lines: int, columns: int, title: str, small: list[str], **rest):
+        self.small = [part for text in small for part in textwrap.wrap(text, int(width * 17))]
+        below = self.LINE * len(self.small) + 0.1
+        height += self.TITLE + below
+        self.figure, self.grid = pyplot.subplots(
+            lines, columns, figsize=(width, height), squeeze=False, layout="constrained", **rest
+        )
+        room = (0, below / height, 1, 1 - (self.TITLE + below) / height)
+        self.figure.get_layout_engine().set(rect=room, wspace=0.04, hspace=0.06, w_pad=0.1)
+        self.figure.text(0.1 / width, 1 - 0.12 / height, title, fontsize=13, fontweight="bold", va="top")
+        text = "\n".join(self.small)
+        self.figure.text(0.1 / width, 0.06 / height, text, fontsize=8, color="#66717c", va="bottom")
 
     def write(self, path: Path) -> None:
         self.figure.savefig(path.with_suffix(".png"), dpi=150)
@@ -117,7 +129,7 @@ SMALL = Measure(
     1000,
     "A file of 10 MB: whole commands (× as fast as DuckDB)",
     "milliseconds",
-    lambda value: f"{value:.0f} ms",
+    lambda value: f"{value:,.0f} ms",
     faster,
 )
 
@@ -129,20 +141,17 @@ def bars(kinds: dict, kept: dict, shown: Measure) -> Drawing:
     order = list(kinds)
     lines = [order[at : at + columns] for at in range(0, len(order), columns)]
     heights = [max(len(kinds[name]) for name in line) * 0.34 + 1.15 for line in lines]
-    figure, grid = pyplot.subplots(
-        len(lines),
-        columns,
-        figsize=(6.6 * columns, sum(heights) + 0.6),
-        squeeze=False,
-        height_ratios=heights,
-        layout="constrained",
+    labels = {result.label for results in kinds.values() for result in results.values()}
+    used = {name: version for name, version in kept["versions"].items() if name in labels}
+    small = [kept["machine"], report.versions(used)]
+    drawing = Drawing(
+        6.6 * columns, sum(heights), len(lines), columns, shown.title, small, height_ratios=heights
     )
-    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.94), wspace=0.04, hspace=0.05)
-    for axes in grid.flat[len(order) :]:
+    for axes in drawing.grid.flat[len(order) :]:
         axes.axis("off")
-    for axes, name in zip(grid.flat, order):
+    for axes, name in zip(drawing.grid.flat, order):
         panel(axes, name, kinds[name], kept["kinds"][name], shown)
-    return Drawing(figure, shown.title, f"{kept['machine']}; {report.versions(kept['versions'])}"[:190 * columns // 2])
+    return drawing
 
 
 def panel(axes, name: str, results: dict, entry: dict, shown: Measure) -> None:
@@ -155,14 +164,15 @@ def panel(axes, name: str, results: dict, entry: dict, shown: Measure) -> None:
     values = [shown.value(found) for found in measured]
     logarithmic = values[-1] > LOG_FROM * values[0]
     left = values[0] / 2 if logarithmic else 0
+    end = max(shown.span(found)[1] for found in measured)
     if logarithmic:
         axes.set_xscale("log")
-        axes.set_xlim(left, values[-1] * (values[-1] / left) ** 0.45)
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.set_xlim(left, end * (end / left) ** 0.45)
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if end < 100 * left else (1,)))
         axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
     else:
-        axes.set_xlim(0, values[-1] * 1.45)
+        axes.set_xlim(0, end * 1.45)
     base = figures.fastest(results, ["duckdb"])
     for at, (found, value) in enumerate(zip(measured, values)):
         colour = OURS if found.ours else OTHERS
@@ -190,8 +200,9 @@ def panel(axes, name: str, results: dict, entry: dict, shown: Measure) -> None:
 
 def grown(kind: str, sizes: dict, kept: dict) -> Drawing:
     """Time, time per GB and memory over the size of the file."""
-    figure, (time, pace, memory) = pyplot.subplots(1, 3, figsize=(13.2, 4.6), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.045, 1, 0.9), wspace=0.06)
+    title = f"Growth with the file: {kind}, {runs(kept)}"
+    drawing = Drawing(13.2, 4.2, 1, 3, title, [kept["machine"]])
+    time, pace, memory = drawing.grid.flat
     steps = {size: store.unpack(entry["results"]) for size, entry in sizes.items()}
     gigabytes = {size: entry["bytes"] / 1e9 for size, entry in sizes.items()}
     base = report.linear({size: entry["bytes"] for size, entry in sizes.items()})
@@ -231,30 +242,34 @@ def grown(kind: str, sizes: dict, kept: dict) -> Drawing:
     memory.set_ylabel("MB")
     memory.set_ylim(bottom=0)
     time.legend(frameon=False, loc="upper left")
-    return Drawing(figure, f"Growth with the file: {kind}, medians of {kept['runs']}", kept["machine"])
+    return drawing
 
 
 def slaves(kind: str, entry: dict, kept: dict) -> Drawing:
     """Time and CPU seconds for each number of slaves."""
     results = {name: found for name, found in store.unpack(entry["results"]).items() if found.samples}
-    figure, axes = pyplot.subplots(figsize=(6.6, 3.6), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.06, 1, 0.86))
+    title = f"More slaves of one worker each: {kind}, {entry['size']}"
+    drawing = Drawing(7.2, 3.4, 1, 1, title, [f"{kept['machine']}; {runs(kept)}"])
+    axes = drawing.grid[0, 0]
     one = results.get("1")
     most = 0.0
     for at, result in enumerate(results.values()):
         for name, shift, colour in (("wall", -0.2, OURS), ("cpu", 0.2, OTHERS)):
             value = figures.median(result, name)
             most = max(most, value)
-            axes.bar(at + shift, value, 0.38, color=colour, label={"wall": "wall", "cpu": "CPU"}[name] if at == 0 else None)
+            axes.bar(at + shift, value, 0.38, color=colour, label={"wall": "wall time", "cpu": "CPU, all processes"}[name] if at == 0 else None)
             ratio = f"\n{figures.times(one, result):.2f} ×" if one and name == "wall" else ""
             axes.annotate(f"{value:.2f} s{ratio}", (at + shift, value), (0, 3), textcoords="offset points", ha="center", fontsize=9)
     axes.set_xticks(range(len(results)), [result.label for result in results.values()])
-    axes.set_ylim(0, most * 1.3 or 1)
-    axes.set_ylabel("seconds")
+    axes.set_ylim(0, most * 1.4 or 1)
+    axes.set_ylabel("seconds (× as fast as one slave)")
     axes.grid(axis="y")
-    axes.legend(frameon=False, loc="upper center", ncols=2)
-    title = f"More slaves of one worker each: {kind}, {entry['size']} (× as fast as one)"
-    return Drawing(figure, title, f"{kept['machine']}; {kept['threads']} for all processes, medians of {kept['runs']}")
+    axes.legend(frameon=False, loc="upper right", ncols=2)
+    return drawing
+
+
+def runs(kept: dict) -> str:
+    return "one run" if kept["runs"] == 1 else f"medians of {kept['runs']}"
 
 
 if __name__ == "__main__":

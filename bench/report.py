@@ -52,12 +52,16 @@ def table(results: Results, unit: str) -> str:
             lines.append(f"| {result.label} | failed: {escaped(result.failed)} |" + " |" * (len(columns) - 1))
             continue
         cells = [number(figures.median(result, "wall") * factor, unit)]
-        cells += [f"{figures.times(base, result):.2f}" for base in (duckdb, other) if base]
+        cells += [ratio(figures.times(base, result)) for base in (duckdb, other) if base]
         known = all(sample.query is not None for sample in result.samples)
         cells += [number(figures.median(result, "query") * factor, unit) if known else ""]
         cells += [f"{figures.median(result, 'cpu'):.2f}", f"{figures.median(result, 'peak') / 1e6:.0f}"]
         lines.append(f"| {result.label} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def number(value: float, unit: str) -> str:
@@ -87,7 +91,7 @@ def remarks(results: Results) -> list[str]:
             lines.append(f"- {result.label}, peaks of single processes, MB: {peaks(result)}.")
         resident, anonymous = figures.median(result, "peak"), figures.median(result, "anonymous")
         if resident - anonymous > max(0.2 * resident, 100e6):
-            lines.append(f"- {result.label}: {anonymous / 1e6:.0f} MB without pages of mapped files.")
+            lines.append(f"- {result.label}: {anonymous / 1e6:.0f} MB without pages of files (its program, a mapped input).")
     return ["\n".join(lines)] if lines else []
 
 
@@ -145,6 +149,6 @@ def slaves_table(results: Results) -> str:
             lines.append(f"| {slaves} | failed: {escaped(result.failed)} |" + " |" * 4)
             continue
         wall, cpu, peak = (figures.median(result, name) for name in ("wall", "cpu", "peak"))
-        ratio = f"{figures.times(one, result):.2f}" if one.samples else ""
-        lines.append(f"| {slaves} | {wall:.2f} | {ratio} | {cpu:.2f} | {peak / 1e6:.0f} | {peaks(result)} |")
+        times = ratio(figures.times(one, result)) if one.samples else ""
+        lines.append(f"| {slaves} | {wall:.2f} | {times} | {cpu:.2f} | {peak / 1e6:.0f} | {peaks(result)} |")
     return "\n".join(lines)

@@ -35,26 +35,32 @@ def play(contenders: list, kind: Kind, source: Path, runs: int, patience: float)
     reference = compare.Reference(source.with_suffix(".reference"))
     target = source.with_suffix(".totals")
     reference.path.unlink(missing_ok=True)
-    for number in range(1, runs + 1):
-        for contender in contenders:
-            result = results[contender.key]
-            if result.failed or sum(sample.wall for sample in result.samples) > patience:
-                continue
-            target.unlink(missing_ok=True)
-            os.sync()  # nobody pays for what another has left to be written
-            try:
-                sample = contender.count(kind, source, target)
-                check(contender, reference, target)
-            except (measure.Failed, OSError) as error:
-                result.failed = last_line(error)
-                say(source, number, f"{contender.label} failed: {error}")
-            else:
-                result.samples.append(sample)
-                say(source, number, f"{contender.label} {sample.wall:.2f} s, {sample.peak / 1e6:.0f} MB")
-    groups = compare.records(reference.path, kind.newlines) if reference.path.exists() else 0
-    reference.path.unlink(missing_ok=True)
-    target.unlink(missing_ok=True)
+    try:
+        for number in range(1, runs + 1):
+            for contender in contenders:
+                result = results[contender.key]
+                if not result.failed and sum(sample.wall for sample in result.samples) <= patience:
+                    turn(contender, result, kind, source, reference, target, number)
+        groups = compare.records(reference.path, kind.newlines) if reference.path.exists() else 0
+    finally:
+        reference.path.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
     return results, groups
+
+
+def turn(contender, result: Result, kind: Kind, source: Path, reference, target: Path, number: int) -> None:
+    """One run of one contender; its failure is its own."""
+    target.unlink(missing_ok=True)
+    os.sync()  # nobody pays for what another has left to be written
+    try:
+        sample = contender.count(kind, source, target)
+        check(contender, reference, target)
+    except (measure.Failed, OSError, ValueError, LookupError) as error:
+        result.failed = last_line(error)
+        say(source, number, f"{contender.label} failed: {error}")
+    else:
+        result.samples.append(sample)
+        say(source, number, f"{contender.label} {sample.wall:.2f} s, {sample.peak / 1e6:.0f} MB")
 
 
 def check(contender, reference: compare.Reference, target: Path) -> None:

@@ -85,6 +85,7 @@ class Bench:
         self.missing: rounds.Results = {}
         """Peers that can not be had, and why."""
         self.peers = [found for name in args.peers if (found := self._peer(name))]
+        self.shell = self._shell() if "duckdb" in args.peers else []
         # For all contenders, which inherit it.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
 
@@ -96,23 +97,31 @@ class Bench:
             self.missing[name] = rounds.Result(peer.ABOUT[name].label, False, [], rounds.last_line(error))
             return None
 
+    def _shell(self) -> list:
+        """DuckDB's command line, where it can be had."""
+        try:
+            return [peer.DuckDbShell(self.env, self.args.threads, self.limits)]
+        except (measure.Failed, OSError, subprocess.SubprocessError) as error:
+            print(f"DuckDB's command line is left out: {error}", file=sys.stderr)
+            return []
+
     def contenders(self, kind: str) -> tuple[list, list]:
         """Who counts a kind: Tally, which is first, and the others."""
         ours = [tally.Embedded(self.binary, self.args.threads, self.limits)]
         ours.append(tally.Cluster(self.binary, self.args.threads, self.limits, WORK))
         if kind != "small":
             return ours, self.peers
-        others = [found for found in self.peers if found.key == "duckdb"]
-        return ours, others + ([peer.DuckDbShell(self.env, self.args.threads, self.limits)] if others else [])
+        return ours, [found for found in self.peers if found.key == "duckdb"] + self.shell
 
     def kind(self, name: str) -> tuple[dict, dict]:
         """Measures one kind; gives what is to be kept, and the versions of the others."""
         kind, small = KINDS[name], name == "small"
         size = SMALL_SIZE if small else self.args.size
         runs = max(self.args.runs, SMALL_RUNS) if small else self.args.runs
-        source, rows = inputs.generate(self.binary, kind, size, WORK)
         ours, others = self.contenders(name)
+        source = None
         try:
+            source, rows = inputs.generate(self.binary, kind, size, WORK)
             results, groups = rounds.play([*ours, *others], kind, source, runs, self.args.patience)
             if not small:
                 results |= self.missing
@@ -121,7 +130,8 @@ class Bench:
         finally:
             for contender in ours:
                 contender.close()
-            source.unlink()
+            if source:
+                source.unlink()
         entry = {"size": size, "rows": rows, "groups": groups, "threads": self.args.threads}
         versions = {found.label: found.version for found in others}
         return entry | {"results": store.pack(results)}, versions

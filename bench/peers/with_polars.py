@@ -15,7 +15,7 @@ totals = [polars.col(column).sum().alias(alias) for column, alias in job.sums.it
 totals += [polars.len().alias(job.count)] if job.count else []
 started = jobs.begin()
 (
-    polars.scan_csv(job.source, schema=job.types(types), low_memory=False)
+    polars.scan_csv(job.source, schema=job.types(types))
     .group_by(job.keys)
     .agg(totals)
     .sort(job.keys)

@@ -1,6 +1,6 @@
-"""The job as pyarrow does it: a dataset, read in batches, then group_by and sort_by on a table.
+"""The job as pyarrow does it: Acero streams a dataset into groups; the table of groups is sorted.
 
-The columns that are needed are in memory as a whole: pyarrow does not go to disk.
+All groups are in memory: pyarrow does not go to disk.
 """
 
 import os
@@ -8,6 +8,8 @@ import os
 import pyarrow
 import pyarrow.csv
 import pyarrow.dataset
+from pyarrow.acero import AggregateNodeOptions, Declaration, ScanNodeOptions
+from pyarrow.compute import field
 
 import job as jobs
 
@@ -19,13 +21,16 @@ types = job.types({"text": text, "date": pyarrow.date32(), "integer": pyarrow.in
 format = pyarrow.dataset.CsvFileFormat(
     parse_options=pyarrow.csv.ParseOptions(newlines_in_values=job.newlines),
     convert_options=pyarrow.csv.ConvertOptions(column_types=types),
-    read_options=pyarrow.csv.ReadOptions(block_size=8 << 20),
 )
-totals = [(column, "sum") for column in job.sums]
-totals += [([], "count_all")] if job.count else []
+totals = [(column, "hash_sum", None, alias) for column, alias in job.sums.items()]
+totals += [([], "hash_count_all", None, job.count)] if job.count else []
 started = jobs.begin()
-table = pyarrow.dataset.dataset(job.source, format=format).to_table(columns=job.used())
-table = table.group_by(job.keys).aggregate(totals)
-table = table.sort_by([(key, "ascending") for key in job.keys]).rename_columns(job.header())
+source = pyarrow.dataset.dataset(job.source, format=format)
+columns = {name: field(name) for name in job.used()}
+groups = Declaration.from_sequence([
+    Declaration("scan", ScanNodeOptions(source, columns=columns)),
+    Declaration("aggregate", AggregateNodeOptions(totals, keys=job.keys)),
+])
+table = groups.to_table().select(job.header()).sort_by([(key, "ascending") for key in job.keys])
 pyarrow.csv.write_csv(table, job.target, pyarrow.csv.WriteOptions(quoting_style="needed"))
 jobs.end(started)
