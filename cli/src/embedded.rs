@@ -15,7 +15,6 @@ use tracing::warn;
 use uuid::Uuid;
 
 use tally_common::id::{Attempt, MessageId, SessionId, SlaveId};
-use tally_common::limits::FRAME_BYTES;
 use tally_master::cluster::{Cluster, ClusterError, Joined, SessionCommand, TaskBytes};
 use tally_proto::convert::{Assignment, SlaveHello};
 use tally_slave::worker::{
@@ -143,30 +142,37 @@ async fn hand_in(cluster: &Cluster, session: SessionId, partial: Partial) -> any
     Ok(())
 }
 
+/// Bytes that are read at once: they should still be in the L2 cache when the kernel takes them.
+const PIECE_BYTES: u64 = 256 << 10;
+
 /// The bytes of a task, read from the file that holds them.
 struct FileSource {
     file: File,
     at: u64,
     end: u64,
+    /// The last piece: its memory serves the next, once the worker has let go of it.
+    last: Bytes,
 }
 
 impl FileSource {
     fn open(task: &TaskBytes) -> io::Result<Self> {
         let file = File::open(&*task.path)?;
-        Ok(Self { file, at: task.offset, end: task.offset + task.len })
+        Ok(Self { file, at: task.offset, end: task.offset + task.len, last: Bytes::new() })
     }
 }
 
 impl TaskSource for FileSource {
     fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
-        let len = (self.end - self.at).min(FRAME_BYTES as u64) as usize;
+        let len = (self.end - self.at).min(PIECE_BYTES) as usize;
         if len == 0 {
             return Ok(None);
         }
-        let mut piece = vec![0; len];
+        let mut piece = std::mem::take(&mut self.last).try_into_mut().unwrap_or_default();
+        piece.resize(len, 0);
         let read = self.file.read_exact_at(&mut piece, self.at);
         read.map_err(|error| SourceError::Broken(error.to_string()))?;
         self.at += len as u64;
-        Ok(Some(piece.into()))
+        self.last = piece.freeze();
+        Ok(Some(self.last.clone()))
     }
 }

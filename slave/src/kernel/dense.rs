@@ -2,8 +2,6 @@
 //! each tail code in a window. It begins small and grows only where it has been of use, since a large
 //! and mostly empty one costs more to clear and to read than the log does.
 
-use super::pages;
-
 /// The first value of a cell that holds nothing. A group whose first value is just this one is kept
 /// in the log.
 pub(super) const ABSENT: i64 = i64::MIN;
@@ -116,9 +114,7 @@ impl Dense {
     }
 
     fn resize(&mut self) {
-        let len = ((self.heads as usize) << self.shift) * self.values;
-        pages::reserve(&mut self.cells, len);
-        self.cells.resize(len, ABSENT);
+        self.cells.resize(((self.heads as usize) << self.shift) * self.values, ABSENT);
     }
 
     fn reshaped(&mut self) {
@@ -169,9 +165,7 @@ impl Dense {
         let old = self.values << self.shift;
         let at = if down { old.min(self.base as usize * self.values) } else { 0 };
         self.base -= (at / self.values) as u32;
-        let mut cells = Vec::new();
-        pages::reserve(&mut cells, self.cells.len() * 2);
-        cells.resize(self.cells.len() * 2, ABSENT);
+        let mut cells = vec![ABSENT; self.cells.len() * 2];
         for (from, to) in self.cells.chunks_exact(old).zip(cells.chunks_exact_mut(2 * old)) {
             to[at..at + old].copy_from_slice(from);
         }

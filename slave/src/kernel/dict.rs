@@ -8,8 +8,6 @@
 //! [`Dictionary::confirm`] all. A step has no branch that waits for memory, so the processor fetches
 //! for many keys at once.
 
-use super::pages;
-
 /// Bytes of a key that are compared as words.
 const SHORT: usize = 31;
 
@@ -288,12 +286,7 @@ impl Dictionary {
     #[cold]
     fn grow(&mut self) {
         self.shift -= 1;
-        let mut slots = Vec::new();
-        pages::reserve(&mut slots, self.places() + NEAR);
-        slots.resize(self.places() + NEAR, 0);
-        // As many entries as will fit before it grows again.
-        let entries = self.places() / 2;
-        pages::reserve(&mut self.entries, entries);
+        let slots = vec![0; self.places() + NEAR];
         let old = std::mem::replace(&mut self.slots, slots);
         for slot in old {
             if slot != 0 {

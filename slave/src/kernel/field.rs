@@ -75,18 +75,40 @@ fn strip(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
 /// Whether there is a quote in `bytes[start..end]`.
 #[inline(always)]
 fn has_quote(bytes: &[u8], start: usize, end: usize) -> bool {
-    const NEAR: usize = 32;
+    let field = &bytes[start..end];
     match bytes[start..].first_chunk::<NEAR>() {
-        Some(chunk) if end - start <= NEAR => {
-            let quotes = chunk
-                .iter()
-                .enumerate()
-                .fold(0u32, |bits, (i, &byte)| bits | u32::from(byte == b'"') << i);
-            u64::from(quotes) & ((1 << (end - start)) - 1) != 0
+        Some(chunk) if field.len() <= NEAR => {
+            let (words, _) = chunk.as_chunks();
+            let found = words.iter().zip(KEPT[field.len()]).fold(0, |found, (word, kept)| {
+                let other = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'"'));
+                // The high bit of a byte that is zero now, and perhaps of some above it in its word.
+                found | (other.wrapping_sub(ONES) & !other & kept)
+            });
+            found & (ONES << 7) != 0
         }
-        _ => memchr::memchr(b'"', &bytes[start..end]).is_some(),
+        _ => memchr::memchr(b'"', field).is_some(),
     }
 }
+
+/// Bytes in which a quote is looked for at once.
+const NEAR: usize = 32;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The bits of the first bytes, by how many they are.
+const KEPT: [[u64; NEAR / 8]; NEAR + 1] = {
+    let mut kept = [[0; NEAR / 8]; NEAR + 1];
+    let mut len = 0;
+    while len <= NEAR {
+        let mut byte = 0;
+        while byte < len {
+            kept[len][byte / 8] |= 0xff << (8 * (byte % 8));
+            byte += 1;
+        }
+        len += 1;
+    }
+    kept
+};
 
 /// Evaluates a body with the [`Fields`] of a column that fit the window.
 macro_rules! with_fields {
@@ -205,5 +227,26 @@ impl<'a> Window<'a> {
         let span = self.unquoted(start, end, scratch);
         let (buffer, start, end) = span.place(self.bytes, scratch);
         &buffer[start..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn quotes_are_found(
+            bytes in prop::collection::vec(
+                prop_oneof![3 => any::<u8>(), 1 => 0x20u8..0x24], 0..80),
+            from in 0usize..80,
+            to in 0usize..80,
+        ) {
+            let (from, to) = (from.min(bytes.len()), to.min(bytes.len()));
+            let (from, to) = (from.min(to), from.max(to));
+            prop_assert_eq!(has_quote(&bytes, from, to), bytes[from..to].contains(&b'"'));
+        }
     }
 }

@@ -4,7 +4,6 @@
 use tally_common::combine::Aggregates;
 use tally_common::spec::AggregateOp;
 
-use super::pages;
 use super::radix::{self, Pair};
 
 /// See the module.
@@ -68,15 +67,9 @@ impl Log {
         &mut self.spare
     }
 
-    /// Makes room for so many more records, if they still fit.
-    pub(super) fn fits(&mut self, records: usize) -> bool {
-        let len = self.pairs.len() + records;
-        let fits = self.pairs.is_empty() || len <= self.max_pairs;
-        if fits && len > self.pairs.capacity() {
-            let room = len.max(2 * self.pairs.capacity());
-            pages::reserve(&mut self.pairs, room);
-        }
-        fits
+    /// Whether so many more records still fit.
+    pub(super) fn fits(&self, records: usize) -> bool {
+        self.pairs.is_empty() || self.pairs.len() + records <= self.max_pairs
     }
 
     /// Whether combining has made enough room for it to pay to go on.

@@ -20,7 +20,6 @@ mod field;
 mod groups;
 mod log;
 mod order;
-mod pages;
 mod parse;
 mod plan;
 mod radix;

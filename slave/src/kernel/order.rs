@@ -1,7 +1,6 @@
 //! The sorted order of a dictionary's keys, kept up as it grows: only new keys are ever sorted.
 
 use super::dict::Dictionary;
-use super::pages;
 use super::radix::{self, Pair};
 
 /// See the module.
@@ -38,7 +37,6 @@ impl Ranks {
         if old == all {
             return;
         }
-        pages::reserve(&mut self.pairs, all - old);
         self.pairs.clear();
         self.pairs.extend((old as u32..all as u32).map(|id| (0, i64::from(id))));
         sort_after(dictionary, dictionary.common(), &mut self.pairs, spare);

@@ -1,7 +1,5 @@
 //! Sorting pairs of a number and something that goes with it, by the number.
 
-use super::pages;
-
 /// What is sorted: by the first, the second goes along.
 pub(super) type Pair = (u64, i64);
 
@@ -19,7 +17,6 @@ pub(super) fn sort(pairs: &mut Vec<Pair>, spare: &mut Vec<Pair>, bits: u32) {
         return;
     }
     // Whatever it holds, a pass overwrites all of it.
-    pages::reserve(spare, pairs.len());
     spare.resize(pairs.len(), (0, 0));
     if passes(pairs, spare, bits) {
         std::mem::swap(pairs, spare);
@@ -33,7 +30,6 @@ pub(super) fn sort_part(pairs: &mut [Pair], spare: &mut Vec<Pair>, bits: u32) {
         return;
     }
     if spare.len() < pairs.len() {
-        pages::reserve(spare, pairs.len());
         spare.resize(pairs.len(), (0, 0));
     }
     let spare = &mut spare[..pairs.len()];
