@@ -1,4 +1,4 @@
-//! Runs the kernel over a file of the `plays` preset in one thread and prints how fast it went:
+//! Runs the kernel over a file of `tally generate` in one thread and prints how fast it went:
 //! `cargo run --release -p tally-slave --example kernel -- FILE [TASK MIB]`.
 //!
 //! The file is read before, tasks are cut at line ends, and groups are only counted: what is measured
@@ -12,7 +12,7 @@ use tally_common::limits::FRAME_BYTES;
 use tally_common::reject::Reject;
 use tally_common::run::GroupSink;
 use tally_common::scan::{FieldIndex, split};
-use tally_common::spec::{Spec, SpecDraft};
+use tally_common::spec::{Aggregate, AggregateOp, KeyColumn, KeyKind, Spec, SpecDraft};
 use tally_slave::kernel::{Bounds, Kernel};
 
 /// Counts, and adds up what it gets, so that two versions can be compared.
@@ -60,6 +60,31 @@ fn processor_seconds() -> Result<f64, Box<dyn std::error::Error>> {
     Ok(nanoseconds as f64 / 1e9)
 }
 
+fn plays_query() -> Result<(Spec, Layout), Box<dyn std::error::Error>> {
+    let (delimiter, keys, values) = (Delimiter::Comma, vec![0, 1], vec![Some(2)]);
+    let layout = Layout { delimiter, fields: 3, keys, values };
+    Ok((Spec::try_from(SpecDraft::plays())?, layout))
+}
+
+/// Two text columns of twelve, two sums and a count.
+fn wide_query() -> Result<(Spec, Layout), Box<dyn std::error::Error>> {
+    let key = |name: &str| KeyColumn { name: name.into(), kind: KeyKind::Text };
+    let aggregate = |op, name: &str| Aggregate { op, column: Some(name.into()), name: name.into() };
+    let count = Aggregate { op: AggregateOp::Count, column: None, name: "Records".into() };
+    let (plays, seconds) = ("Number of Plays", "Seconds");
+    let spec = Spec::try_from(SpecDraft {
+        group_by: vec![key("Song"), key("Country")],
+        aggregates: vec![
+            aggregate(AggregateOp::Sum, plays),
+            aggregate(AggregateOp::Sum, seconds),
+            count,
+        ],
+        ..SpecDraft::default()
+    })?;
+    let (delimiter, keys, values) = (Delimiter::Comma, vec![2, 7], vec![Some(4), Some(6), None]);
+    Ok((spec, Layout { delimiter, fields: 12, keys, values }))
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let path = args.next().ok_or("which file?")?;
@@ -68,9 +93,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let header = memchr::memchr(b'\n', &input).map_or(input.len(), |end| end + 1);
     let body = &input[header..];
 
-    let spec = Spec::try_from(SpecDraft::plays())?;
-    let (delimiter, keys, values) = (Delimiter::Comma, vec![0, 1], vec![Some(2)]);
-    let layout = Layout { delimiter, fields: 3, keys, values };
+    let wide = input[..header].iter().filter(|&&byte| byte == b',').count() > 2;
+    let (spec, layout) = if wide { wide_query()? } else { plays_query()? };
     let mut kernel = Kernel::new(&spec);
     let mut found = Tallied::default();
     let start = processor_seconds()?;

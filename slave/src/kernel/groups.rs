@@ -5,6 +5,7 @@
 //! group, which are added up in 128 bits when the segment is written: so no order of the records
 //! and no cut between tasks can make a difference.
 
+use std::array;
 use std::hint::{black_box, select_unpredictable};
 
 use tally_common::combine::Aggregates;
@@ -115,7 +116,16 @@ impl Groups {
                     AggregateOp::Max => one::<Max>(dense, log, rows, values),
                 }
             }
-            _ => many(ops, &mut self.dense, &mut self.log, rows),
+            _ => {
+                let (dense, log) = (&mut self.dense, &mut self.log);
+                let sums = ops.iter().all(|op| matches!(op, AggregateOp::Sum | AggregateOp::Count));
+                match ops.len() {
+                    2 if sums => many_sums::<2>(dense, log, rows),
+                    3 if sums => many_sums::<3>(dense, log, rows),
+                    4 if sums => many_sums::<4>(dense, log, rows),
+                    _ => many(ops, dense, log, rows),
+                }
+            }
         };
         self.dense.note(rows.heads.len(), misses);
     }
@@ -167,6 +177,40 @@ fn touch(dense: &Dense, rows: Rows<'_>) {
         read ^ dense.cells.get(at).copied().unwrap_or(0)
     });
     black_box(read);
+}
+
+/// The common case of [`many`]: a few sums, whose number is known here.
+fn many_sums<const K: usize>(dense: &mut Dense, log: &mut Log, rows: Rows<'_>) -> Misses {
+    let (heads, base, shift) = (dense.heads, dense.base, dense.shift);
+    touch(dense, rows);
+    let mut misses = Misses::default();
+    let columns: [&[i64]; K] = array::from_fn(|k| &rows.values[rows.sources[k]][..]);
+    for (i, (&head, &code)) in rows.heads.iter().zip(rows.codes).enumerate() {
+        let row: [i64; K] = columns.map(|column| column[i]);
+        let offset = code.wrapping_sub(base);
+        let within = (head < heads) & (offset >> shift == 0) & (row[0] != ABSENT);
+        let at =
+            if within { (((head as usize) << shift) + offset as usize) * K } else { usize::MAX };
+        if let Some(cell) = dense.cells.get_mut(at..).and_then(|cells| cells.first_chunk_mut::<K>())
+        {
+            let empty = cell[0] == ABSENT;
+            let sums: [(i64, bool); K] =
+                array::from_fn(|k| Sum::fold(select_unpredictable(empty, 0, cell[k]), row[k]));
+            let overflowed = sums.iter().fold(false, |any, sum| any | sum.1);
+            if overflowed | (sums[0].0 == ABSENT) {
+                log.push(head, code, cell);
+                *cell = row;
+            } else {
+                *cell = sums.map(|sum| sum.0);
+            }
+        } else {
+            log.push(head, code, &row);
+            misses.heads += u64::from(head >= heads);
+            misses.below += u64::from((head < heads) & (code < base));
+            misses.above += u64::from((head < heads) & (code >= base));
+        }
+    }
+    misses
 }
 
 fn many(ops: &[AggregateOp], dense: &mut Dense, log: &mut Log, rows: Rows<'_>) -> Misses {
