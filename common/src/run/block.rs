@@ -1,17 +1,48 @@
-//! Reading the groups of one block.
+//! Reading the groups of one block, a head entry at a time.
+//!
+//! ```text
+//! entry    shared, length, suffix of the head, position of its first record (where it is kept),
+//!          number of groups, widths, tails, a column of values for each aggregate
+//! widths   that of the tails in the low four bits, that of the first column above; a byte for each
+//!          further column
+//! tails    dates: the first relative to the block's first, a column of distances less one;
+//!          bytes: their length together, then shared, length, suffix of each; else nothing
+//! ```
+//! What is shared is all that two heads or tails have in common. Wide numbers have 16 bytes.
+
+mod groups;
 
 use std::ops::RangeInclusive;
 
+use super::batch::NARROW;
+use super::columns::{self, STRIDE, Width};
 use super::format::{RunError, RunHeader};
-use super::varint::{PADDING, get, get_value, unzigzag};
-use crate::key::{Tail, TailKind};
+use super::varint::{PADDING, common_prefix, get, unzigzag};
+use crate::key::TailKind;
+use crate::limits::MAX_AGGREGATES;
 use crate::value::DAYS;
 
 /// Ordinals that are dates.
 const DATES: RangeInclusive<i64> = *DAYS.start() as i64..=*DAYS.end() as i64;
 
+/// Bytes of a head's suffix that are moved at once.
+const SUFFIX: usize = 16;
+
+/// Zero bytes behind a head, for who looks at it a word at a time.
+const HEAD_PADDING: usize = 8;
+
+const _: () = assert!(PADDING >= columns::BEYOND && PADDING >= SUFFIX);
+
+/// No aggregate of a run is as large, or as small: 128 billion records with the largest integer there
+/// is. That leaves room to add up as many runs as there may be.
+const MAX_VALUE: u128 = 1 << 100;
+
 /// Reads the groups of a segment's blocks, one block after another, into memory of its own that it
 /// reuses. Sees to it that their keys ascend: a merge relies on it.
+///
+/// It is read either group by group ([`GroupReader::advance`]), or entry by entry:
+/// [`GroupReader::next_entry`] finds one, [`GroupReader::decode`] reads it. Entries that come before
+/// all that are wanted need not be decoded.
 #[derive(Clone, Debug)]
 pub struct GroupReader {
     tail_kind: TailKind,
@@ -22,35 +53,42 @@ pub struct GroupReader {
     at: usize,
     /// Where the block begins in the run, for errors.
     offset: u64,
-    /// Tails left of the head entry.
-    left: u8,
-    /// Whether the group at hand is the first of its head entry.
-    fresh: bool,
+    /// The head, with at least [`HEAD_PADDING`] zeros behind it.
     head: Vec<u8>,
+    head_len: usize,
+    shared: usize,
     first: u64,
-    ordinal: i64,
-    tail: Vec<u8>,
-    values: Vec<i128>,
-    /// A group has been read: the next one's key is greater.
+    /// An entry has been found: the next one's head is not smaller.
     begun: bool,
-    /// Whether the group at hand has another head than the one before.
     new_head: bool,
-}
-
-/// A group, borrowed from its reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group<'a> {
-    /// Its head.
-    pub head: &'a [u8],
-    /// Its tail.
-    pub tail: Tail<'a>,
-    /// Its values, one for each aggregate.
-    pub values: &'a [i128],
+    /// The block's first date.
+    base: i64,
+    count: usize,
+    /// Groups of the entry that come before the one at hand.
+    pos: usize,
+    /// Where the entry's tails are, and its values.
+    tails_at: usize,
+    values_at: usize,
+    widths: [Width; 1 + MAX_AGGREGATES],
+    /// The last ordinal of the entry before, and of the one at hand, where they were decoded.
+    before: i64,
+    last: i64,
+    ordinals: Vec<i32>,
+    tail: Vec<u8>,
+    /// The tail that comes next has to be greater than the one at hand.
+    chained: bool,
+    /// The values of the entry, column by column: these where all are narrow, else those.
+    narrow: Vec<i64>,
+    wide: Vec<i128>,
+    is_wide: bool,
+    /// The values of the group at hand.
+    values: Vec<i128>,
 }
 
 impl GroupReader {
     /// A reader of the blocks of runs with such a header.
     pub fn new(header: &RunHeader) -> Self {
+        let aggregates = usize::from(header.aggregates);
         Self {
             tail_kind: header.tail,
             keeps_first: header.keeps_first,
@@ -58,20 +96,32 @@ impl GroupReader {
             len: 0,
             at: 0,
             offset: 0,
-            left: 0,
-            fresh: false,
-            head: Vec::new(),
+            head: vec![0; SUFFIX + HEAD_PADDING],
+            head_len: 0,
+            shared: 0,
             first: 0,
-            ordinal: 0,
-            tail: Vec::new(),
-            values: vec![0; usize::from(header.aggregates)],
             begun: false,
             new_head: false,
+            base: 0,
+            count: 0,
+            pos: 0,
+            tails_at: 0,
+            values_at: 0,
+            widths: [Width::WIDE; 1 + MAX_AGGREGATES],
+            before: i64::MIN,
+            last: i64::MIN,
+            ordinals: vec![0; STRIDE],
+            tail: Vec::new(),
+            chained: false,
+            narrow: vec![0; aggregates * STRIDE],
+            wide: Vec::new(),
+            is_wide: false,
+            values: vec![0; aggregates],
         }
     }
 
-    /// Takes a block whose payload `fill` reads into the buffer it is given, with [`PADDING`] zeros
-    /// behind it (as [`super::RunMeta::read_block`] does).
+    /// Takes a block whose payload `fill` reads into the buffer it is given, with zeros behind it (as
+    /// [`super::RunMeta::read_block`] does).
     ///
     /// # Errors
     /// What `fill` gives.
@@ -82,156 +132,230 @@ impl GroupReader {
         fill: impl FnOnce(&mut Vec<u8>) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         fill(&mut self.payload)?;
-        (self.len, self.at, self.offset, self.left) = (len, 0, offset, 0);
+        self.payload.resize(len + PADDING, 0);
+        (self.len, self.at, self.offset) = (len, 0, offset);
+        (self.count, self.pos) = (0, 0);
         Ok(())
     }
 
-    /// Moves to the next group; `false` where the block has no more.
+    /// Finds the next head entry; `false` where the block has no more.
     ///
     /// # Errors
     /// [`RunError::Corrupt`].
     #[inline]
-    pub fn advance(&mut self) -> Result<bool, RunError> {
-        self.fresh = self.left == 0;
-        self.new_head = false;
-        if self.fresh {
-            if self.at >= self.len {
-                return Ok(false);
-            }
-            self.read_head()?;
+    pub fn next_entry(&mut self) -> Result<bool, RunError> {
+        if self.at >= self.len {
+            return Ok(false);
         }
-        self.left -= 1;
+        // Whether the tails of an entry that goes on with the same head can be compared.
+        self.chained = self.pos + 1 == self.count && self.last != i64::MIN;
+        let begins = self.at == 0;
+        self.read_head(begins)?;
+        self.chained &= !self.new_head;
+        if self.keeps_first {
+            self.first = self.number()?;
+        }
+        let shape = self.payload.get(self.at..).and_then(<[u8]>::first_chunk);
+        let [count, widths] = *shape.ok_or_else(|| self.corrupt("an entry is cut off"))?;
+        self.at += 2;
+        (self.count, self.pos) = (usize::from(count), 0);
+        self.before = std::mem::replace(&mut self.last, i64::MIN);
+        let mut group = self.width(1, widths >> 4)?;
+        for i in 2..=self.values.len() {
+            let width = self.payload.get(self.at).copied().unwrap_or(u8::MAX);
+            self.at += 1;
+            group += self.width(i, width)?;
+        }
+        if count == 0 || (self.tail_kind == TailKind::None && count > 1) {
+            return Err(self.corrupt("a head has no tails, or too many"));
+        }
+        let tails = self.width(0, widths & 15)?;
+        let tails = match self.tail_kind {
+            TailKind::None => 0,
+            TailKind::Date => {
+                let day = unzigzag(self.number()?);
+                if begins {
+                    self.base = 0;
+                }
+                let day = self.base.wrapping_add(day);
+                if !DATES.contains(&day) || self.widths[0].bytes() > 4 {
+                    return Err(self.no_date());
+                }
+                if begins {
+                    self.base = day;
+                }
+                self.ordinals[0] = day as i32;
+                (self.count - 1) * tails
+            }
+            TailKind::Bytes => usize::try_from(self.number()?).unwrap_or(usize::MAX),
+        };
+        self.tails_at = self.at;
+        // Past the tails and past the values; neither is believed to be that long.
+        self.values_at = self.at.saturating_add(tails);
+        self.at = self.values_at.saturating_add(self.count * group);
+        if self.at > self.len {
+            return Err(self.corrupt("a group is cut off"));
+        }
+        Ok(true)
+    }
+
+    /// Takes the width of a column; gives its bytes.
+    #[inline]
+    fn width(&mut self, column: usize, code: u8) -> Result<usize, RunError> {
+        let width = Width::of_code(code).ok_or_else(|| self.corrupt("there is no such width"))?;
+        self.widths[column] = width;
+        Ok(width.bytes())
+    }
+
+    #[inline]
+    fn read_head(&mut self, begins: bool) -> Result<(), RunError> {
+        let (shared, suffix) = match self.payload.get(self.at..).and_then(<[u8]>::first_chunk) {
+            Some([shared, suffix]) if (shared | suffix) & 0x80 == 0 => {
+                self.at += 2;
+                (usize::from(*shared), usize::from(*suffix))
+            }
+            _ => {
+                let (shared, suffix) = (self.number()?, self.number()?);
+                let size = |n| usize::try_from(n).unwrap_or(usize::MAX);
+                (size(shared), size(suffix))
+            }
+        };
+        let before = &self.head[..self.head_len];
+        let rest = self.payload.get(self.at..self.len).unwrap_or_default();
+        let Some(bytes) = rest.get(..suffix) else { return Err(self.bad_key()) };
+        if begins || !self.begun {
+            // A block begins with a whole head, whatever came before it.
+            if shared != 0 {
+                return Err(self.bad_key());
+            }
+            if self.begun && bytes < before {
+                return Err(self.disorder());
+            }
+            self.new_head = !self.begun || bytes > before;
+            self.shared = if self.begun { common_prefix(bytes, before) } else { 0 };
+            self.begun = true;
+        } else {
+            if shared > before.len() {
+                return Err(self.bad_key());
+            }
+            // It is all that is shared, so one byte tells the order.
+            let greater = match (bytes.first(), before.get(shared)) {
+                (Some(byte), Some(before)) => byte > before,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            let same = bytes.is_empty() && shared == before.len();
+            if !greater && !same {
+                return Err(self.disorder());
+            }
+            self.new_head = greater;
+            self.shared = shared;
+        }
+        self.head_len = shared + suffix;
+        if self.head.len() < self.head_len + SUFFIX + HEAD_PADDING {
+            self.head.resize(2 * self.head_len + SUFFIX + HEAD_PADDING, 0);
+        }
+        let moved = if suffix <= SUFFIX { SUFFIX } else { suffix };
+        self.head[shared..shared + moved].copy_from_slice(&self.payload[self.at..self.at + moved]);
+        self.head[self.head_len..self.head_len + HEAD_PADDING].fill(0);
+        self.at += suffix;
+        Ok(())
+    }
+
+    /// Reads the groups of the entry.
+    ///
+    /// # Errors
+    /// [`RunError::Corrupt`].
+    #[inline]
+    pub fn decode(&mut self) -> Result<(), RunError> {
         match self.tail_kind {
             TailKind::None => {
                 if !self.new_head {
                     return Err(self.disorder());
                 }
+                self.last = 0;
             }
             TailKind::Date => {
-                let number = self.number()?;
-                let before = self.ordinal;
-                self.ordinal = if self.fresh {
-                    unzigzag(number)
-                } else {
-                    self.ordinal.wrapping_add(number as i64)
-                };
-                if self.ordinal <= before && !self.new_head {
+                if !self.new_head && i64::from(self.ordinals[0]) <= self.before {
                     return Err(self.disorder());
                 }
-                if !DATES.contains(&self.ordinal) {
-                    return Err(RunError::corrupt(self.offset, "there is no such date"));
+                let tails = &self.payload[self.tails_at..];
+                let count = self.count - 1;
+                self.last =
+                    columns::get_ascending(tails, count, self.widths[0], &mut self.ordinals);
+                if self.last > *DATES.end() {
+                    return Err(self.no_date());
                 }
             }
-            TailKind::Bytes => self.read_tail()?,
-        }
-        for value in &mut self.values {
-            match get_value(&self.payload, &mut self.at) {
-                Some(read) => *value = read,
-                None => return Err(RunError::corrupt(self.offset, "a value does not read")),
+            TailKind::Bytes => {
+                // Known, as tails go.
+                self.last = 0;
+                self.read_tail()?;
             }
         }
-        if self.at > self.len {
-            return Err(RunError::corrupt(self.offset, "a group is cut off"));
+        let (mut at, mut bits) = (self.values_at, 0);
+        for (i, into) in self.narrow.chunks_exact_mut(STRIDE).enumerate() {
+            let width = self.widths[i + 1];
+            if width == Width::WIDE {
+                return self.decode_wide();
+            }
+            columns::get_signed(&self.payload[at..], self.count, width, into);
+            at += self.count * width.bytes();
+            if width.bytes() == 8 {
+                bits |= into[..self.count].iter().fold(0, |bits, v| bits | (v ^ (v >> 63)));
+            }
         }
-        Ok(true)
-    }
-
-    #[inline]
-    fn number(&mut self) -> Result<u64, RunError> {
-        get(&self.payload, &mut self.at)
-            .ok_or_else(|| RunError::corrupt(self.offset, "a number does not read"))
-    }
-
-    fn read_head(&mut self) -> Result<(), RunError> {
-        let keep = if self.at == 0 { 0 } else { self.head.len() };
-        let (shared, suffix) = (self.number()?, self.number()?);
-        let suffix = self.part(shared, keep, suffix)?;
-        let suffix = &self.payload[suffix.0..suffix.1];
-        let order = suffix.cmp(&self.head[shared as usize..]);
-        if self.begun && order.is_lt() {
-            return Err(self.disorder());
+        if bits >= NARROW {
+            return self.decode_wide();
         }
-        self.new_head = !self.begun || order.is_gt();
-        self.begun = true;
-        self.head.truncate(shared as usize);
-        self.head.extend_from_slice(suffix);
-        if self.keeps_first {
-            self.first = self.number()?;
-        }
-        self.left = self.payload.get(self.at).copied().unwrap_or(0);
-        self.at += 1;
-        if self.left == 0 {
-            return Err(RunError::corrupt(self.offset, "a head has no tails"));
-        }
-        Ok(())
-    }
-
-    fn read_tail(&mut self) -> Result<(), RunError> {
-        let keep = if self.fresh { 0 } else { self.tail.len() };
-        let (shared, suffix) = (self.number()?, self.number()?);
-        let suffix = self.part(shared, keep, suffix)?;
-        let suffix = &self.payload[suffix.0..suffix.1];
-        if !self.new_head && *suffix <= self.tail[shared as usize..] {
-            return Err(self.disorder());
-        }
-        self.tail.truncate(shared as usize);
-        self.tail.extend_from_slice(suffix);
+        self.is_wide = false;
         Ok(())
     }
 
     #[cold]
-    fn disorder(&self) -> RunError {
-        RunError::corrupt(self.offset, "its keys do not ascend")
-    }
-
-    /// The range of a key's suffix, checked together with what it shares with the key before.
-    fn part(&mut self, shared: u64, keep: usize, suffix: u64) -> Result<(usize, usize), RunError> {
-        let from = self.at;
-        let room = (self.len.saturating_sub(from)) as u64;
-        if shared > keep as u64 || suffix > room {
-            return Err(RunError::corrupt(self.offset, "a key does not read"));
+    fn decode_wide(&mut self) -> Result<(), RunError> {
+        self.wide.resize(self.narrow.len(), 0);
+        self.is_wide = true;
+        let mut at = self.values_at;
+        for (i, into) in self.wide.chunks_exact_mut(STRIDE).enumerate() {
+            let width = self.widths[i + 1];
+            let column = &self.payload[at..];
+            at += self.count * width.bytes();
+            if width == Width::WIDE {
+                for (to, bytes) in into[..self.count].iter_mut().zip(column.as_chunks().0) {
+                    *to = i128::from_le_bytes(*bytes);
+                    if (*to ^ (*to >> 127)) as u128 >= MAX_VALUE {
+                        return Err(self.corrupt("a value does not read"));
+                    }
+                }
+            } else {
+                let narrow = &mut self.narrow[..STRIDE];
+                columns::get_signed(column, self.count, width, narrow);
+                into.iter_mut().zip(narrow).for_each(|(to, value)| *to = i128::from(*value));
+            }
         }
-        self.at += suffix as usize;
-        Ok((from, self.at))
+        Ok(())
     }
 
-    /// The group at hand.
     #[inline]
-    pub fn group(&self) -> Group<'_> {
-        let tail = match self.tail_kind {
-            TailKind::Bytes => Tail::Bytes(&self.tail),
-            _ => Tail::Ordinal(self.ordinal),
-        };
-        Group { head: &self.head, tail, values: &self.values }
+    fn number(&mut self) -> Result<u64, RunError> {
+        get(&self.payload, &mut self.at).ok_or_else(|| self.corrupt("a number does not read"))
     }
 
-    /// The head of the group at hand.
-    #[inline]
-    pub fn head(&self) -> &[u8] {
-        &self.head
+    #[cold]
+    fn corrupt(&self, what: &'static str) -> RunError {
+        RunError::corrupt(self.offset, what)
     }
 
-    /// The position of the first record of that head in its task, where runs keep it.
-    #[inline]
-    pub fn first(&self) -> u64 {
-        self.first
+    fn disorder(&self) -> RunError {
+        self.corrupt("its keys do not ascend")
     }
 
-    /// The tail of the group at hand, where tails are ordinals.
-    #[inline]
-    pub fn ordinal(&self) -> i64 {
-        self.ordinal
+    fn no_date(&self) -> RunError {
+        self.corrupt("there is no such date")
     }
 
-    /// The values of the group at hand.
-    #[inline]
-    pub fn values(&self) -> &[i128] {
-        &self.values
-    }
-
-    /// Whether the group at hand begins a head entry: its head may differ from the one before.
-    #[inline]
-    pub fn is_fresh(&self) -> bool {
-        self.fresh
+    fn bad_key(&self) -> RunError {
+        self.corrupt("a key does not read")
     }
 }

@@ -15,13 +15,14 @@ use uuid::Uuid;
 
 use crate::id::MessageId;
 use crate::key::TailKind;
+use crate::limits::MAX_AGGREGATES;
 use crate::spec::{Order, Spec};
 
 /// How a run begins and ends.
 pub(super) const MAGIC: [u8; 8] = *b"TALLYRUN";
 
 /// The version of the format that is written, and the only one that is read.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of a header.
 pub(super) const HEADER_BYTES: usize = 8 + 4 + 8 + 16 + 4 + CRC_BYTES;
@@ -99,7 +100,8 @@ impl RunHeader {
             2 => TailKind::Bytes,
             _ => return Err(RunError::corrupt(0, "there is no such kind of tail")),
         };
-        if keeps_first > 1 || reserved != 0 || aggregates == 0 {
+        let fits = (1..=MAX_AGGREGATES).contains(&usize::from(aggregates));
+        if keeps_first > 1 || reserved != 0 || !fits {
             return Err(RunError::corrupt(0, "the header has impossible values"));
         }
         Ok(Self { spec_hash, message_id, tail, aggregates, keeps_first: keeps_first == 1 })

@@ -1,6 +1,9 @@
 //! Runs: the sorted, aggregated answer to one task, as it stands on disk and goes over the wire.
 
+mod batch;
 mod block;
+mod columns;
+mod entry;
 mod format;
 mod meta;
 #[cfg(test)]
@@ -10,9 +13,11 @@ mod writer;
 
 use std::io;
 
+use crate::limits::MAX_AGGREGATES;
 use crate::reject::Reject;
 
-pub use block::{Group, GroupReader};
+pub use batch::{Batch, Group, Groups, NARROW};
+pub use block::GroupReader;
 pub use format::{ReadAt, RunError, RunHeader};
 pub use meta::{BlockInfo, OwnedTail, RunMeta};
 pub use writer::{RunSummary, RunWriter};
@@ -36,6 +41,20 @@ pub trait GroupSink {
     /// # Errors
     /// Whatever the sink's writer gives.
     fn push_ordinal(&mut self, tail: i64, values: &[i128]) -> io::Result<()>;
+
+    /// Several groups of the head, of tails that are ordinals.
+    ///
+    /// # Errors
+    /// Whatever the sink's writer gives.
+    fn push_batch(&mut self, batch: Batch<'_, i64>) -> io::Result<()> {
+        let mut values = [0; MAX_AGGREGATES];
+        for (i, tail) in batch.tails.iter().enumerate() {
+            let count = batch.columns().zip(&mut values).map(|(column, to)| *to = column[i].into());
+            let count = count.count();
+            self.push_ordinal(i64::from(*tail), &values[..count])?;
+        }
+        Ok(())
+    }
 
     /// One group, of a tail that is bytes.
     ///

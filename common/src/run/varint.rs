@@ -3,12 +3,12 @@
 //!
 //! Reading never panics, whatever the bytes: a number that does not end or does not fit is `None`.
 
-/// Zero bytes that a buffer should have after its end, so that every number in it is read by one
-/// load. Shorter buffers are read correctly, but slowly.
-pub(super) const PADDING: usize = 8;
+/// Zero bytes that a block should have after its end, so that everything in it is read by loads of
+/// whole words. Numbers in shorter buffers are read correctly, but slowly.
+pub(super) const PADDING: usize = 32;
 
-/// Most bytes that one number takes: 128 bits, seven a byte.
-const MAX_BYTES: usize = 19;
+/// Most bytes that one number takes: 64 bits, seven a byte.
+const MAX_BYTES: usize = 10;
 
 /// Numbers below this take at most eight bytes.
 const FAST_LIMIT: u64 = 1 << 56;
@@ -58,18 +58,21 @@ impl Encoder {
         self.at += 1;
     }
 
-    /// Replaces the byte at `at`, which must have been written.
-    #[inline]
-    pub(super) fn patch_u8(&mut self, at: usize, byte: u8) {
-        self.bytes[at] = byte;
-    }
-
     /// Bytes as they are, without a length.
     #[inline]
     pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
         self.reserve(bytes.len());
         self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
         self.at += bytes.len();
+    }
+
+    /// The next `len` bytes, to be filled in, and behind them `beyond` more that do not count.
+    #[inline]
+    pub(super) fn room(&mut self, len: usize, beyond: usize) -> &mut [u8] {
+        self.reserve(len + beyond);
+        let from = self.at;
+        self.at += len;
+        &mut self.bytes[from..from + len + beyond]
     }
 
     /// An unsigned number.
@@ -81,21 +84,12 @@ impl Encoder {
             self.bytes[self.at..self.at + 8].copy_from_slice(&word.to_le_bytes());
             self.at += len;
         } else {
-            self.put_slow(u128::from(value));
-        }
-    }
-
-    /// An aggregate's value: zigzag, so that what fits 64 bits is as short as there.
-    #[inline]
-    pub(super) fn put_value(&mut self, value: i128) {
-        match i64::try_from(value) {
-            Ok(small) => self.put(zigzag(small)),
-            Err(_) => self.put_slow(((value << 1) ^ (value >> 127)) as u128),
+            self.put_slow(value);
         }
     }
 
     #[cold]
-    fn put_slow(&mut self, mut rest: u128) {
+    fn put_slow(&mut self, mut rest: u64) {
         self.reserve(MAX_BYTES);
         loop {
             let last = rest < 0x80;
@@ -149,22 +143,7 @@ pub(super) fn get(bytes: &[u8], at: &mut usize) -> Option<u64> {
         *at += len;
         return Some(value);
     }
-    u64::try_from(get_slow(bytes, at)?).ok()
-}
-
-/// No aggregate of a run is as large, or as small: 128 billion records with the largest integer there
-/// is. That leaves room to add up as many runs as there may be.
-const MAX_VALUE: u128 = 1 << 100;
-
-/// Reads an aggregate's value at `*at` and moves past it.
-#[inline]
-pub(super) fn get_value(bytes: &[u8], at: &mut usize) -> Option<i128> {
-    if let Some((value, len)) = get_fast(bytes, *at) {
-        *at += len;
-        return Some(i128::from(unzigzag(value)));
-    }
-    let value = get_slow(bytes, at).filter(|value| *value >> 1 < MAX_VALUE)?;
-    Some((value >> 1) as i128 ^ -((value & 1) as i128))
+    get_slow(bytes, at)
 }
 
 #[inline]
@@ -179,12 +158,12 @@ fn get_fast(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
 }
 
 #[cold]
-fn get_slow(bytes: &[u8], at: &mut usize) -> Option<u128> {
-    let mut value = 0u128;
+fn get_slow(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0u64;
     for (i, &byte) in bytes.get(*at..)?.iter().take(MAX_BYTES).enumerate() {
-        let bits = u128::from(byte & 0x7f);
+        let bits = u64::from(byte & 0x7f);
         let shift = 7 * i as u32;
-        // The nineteenth byte has room for two bits.
+        // The tenth byte has room for one bit.
         if bits << shift >> shift != bits {
             return None;
         }
@@ -195,6 +174,15 @@ fn get_slow(bytes: &[u8], at: &mut usize) -> Option<u128> {
         }
     }
     None
+}
+
+/// Length of the common prefix.
+#[inline]
+pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let (words_a, words_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let equal = words_a.zip(words_b).take_while(|(a, b)| a == b).count() * 8;
+    let rest = a[equal..].iter().zip(&b[equal..]);
+    equal + rest.take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -223,18 +211,15 @@ mod tests {
         }
 
         #[test]
-        fn values_come_back(value: i128, shift in 28u32..128) {
+        fn zigzag_is_undone(value: i64, shift in 0u32..64) {
             let value = value >> shift;
-            let mut encoder = Encoder::default();
-            encoder.put_value(value);
-            prop_assert_eq!(get_value(encoder.as_slice(), &mut 0), Some(value));
-            prop_assert_eq!(i128::from(unzigzag(zigzag(value as i64))), value as i64 as i128);
+            prop_assert_eq!(unzigzag(zigzag(value)), value);
         }
 
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, start in 0usize..40) {
             let mut at = start;
-            let fits = get(&bytes, &mut at).is_some() || get_value(&bytes, &mut at).is_some();
+            let fits = get(&bytes, &mut at).is_some();
             prop_assert!(!fits || at <= bytes.len());
         }
     }
@@ -243,6 +228,5 @@ mod tests {
     fn a_number_without_an_end_is_none() {
         assert_eq!(get(&[0xff; 30], &mut 0), None);
         assert_eq!(get(&[0x80; 5], &mut 0), None);
-        assert_eq!(get_value(&[0xff; 30], &mut 0), None);
     }
 }

@@ -2,15 +2,13 @@
 
 use std::io::{self, Write};
 
+use super::entry::Entry;
 use super::format::{MAGIC, RunHeader};
-use super::varint::{Encoder, zigzag};
+use super::varint::{Encoder, common_prefix, zigzag};
 use super::{GroupSink, TaskTotals};
 use crate::key::TailKind;
 use crate::limits::RUN_BLOCK_BYTES;
 use crate::reject::Reject;
-
-/// Tails that one head entry holds at most: their number is a byte, filled in afterwards.
-const MAX_TAILS: u8 = u8::MAX;
 
 /// Writes a run. See [`GroupSink`] for the order of calls.
 #[derive(Debug)]
@@ -26,15 +24,12 @@ pub struct RunWriter<W> {
     /// The head that groups are being pushed for, and the position of its first record.
     head: Vec<u8>,
     first: u64,
-    /// The head that was written last in this block.
-    written: Vec<u8>,
-    /// Where in the block the number of tails of the head entry stands, and that number.
-    count_at: usize,
-    count: u8,
-    /// The next group needs a head entry before it.
-    needs_head: bool,
-    ordinal: i64,
-    tail: Vec<u8>,
+    /// Bytes that it shares with the head that was written last in this block.
+    shared: usize,
+    /// The groups of the head that are not in the block yet.
+    entry: Entry,
+    /// The block's first ordinal.
+    base: i64,
     rejects: Encoder,
     reject_entries: u64,
     last_reject: (u64, u64),
@@ -87,12 +82,9 @@ impl<W: Write> RunWriter<W> {
             entries: 0,
             head: Vec::new(),
             first: 0,
-            written: Vec::new(),
-            count_at: 0,
-            count: 0,
-            needs_head: true,
-            ordinal: 0,
-            tail: Vec::new(),
+            shared: 0,
+            entry: Entry::new(usize::from(header.aggregates), block_bytes),
+            base: 0,
             rejects: Encoder::default(),
             reject_entries: 0,
             last_reject: (0, 0),
@@ -105,46 +97,32 @@ impl<W: Write> RunWriter<W> {
         })
     }
 
-    /// Begins a head entry in the block, where the next group needs one.
+    /// Makes room for one more group of the head.
     #[inline]
-    fn prepare(&mut self) {
-        if self.needs_head || self.count == MAX_TAILS {
-            self.write_head();
-        }
+    fn prepare(&mut self, values: &[i128]) -> io::Result<()> {
+        if self.entry.is_full_for(values) { self.close_entry() } else { Ok(()) }
     }
 
-    fn write_head(&mut self) {
-        self.close_head();
-        let shared = common_prefix(&self.written, &self.head);
-        self.block.put(shared as u64);
-        self.block.put((self.head.len() - shared) as u64);
-        self.block.put_bytes(&self.head[shared..]);
-        self.written.truncate(shared);
-        self.written.extend_from_slice(&self.head[shared..]);
+    /// Writes the groups that were pushed into the block.
+    fn close_entry(&mut self) -> io::Result<()> {
+        if self.entry.len() == 0 {
+            return Ok(());
+        }
+        let mut base = self.base;
+        if self.entries == 0 {
+            self.note_first();
+            (base, self.base) = (0, self.entry.first_ordinal());
+        }
+        let suffix = &self.head[self.shared..];
+        self.block.put(self.shared as u64);
+        self.block.put(suffix.len() as u64);
+        self.block.put_bytes(suffix);
         if self.header.keeps_first {
             self.block.put(self.first);
         }
-        self.count_at = self.block.len();
-        self.block.put_u8(0);
-        self.count = 0;
-        self.needs_head = false;
-    }
-
-    fn close_head(&mut self) {
-        if self.count > 0 {
-            self.block.patch_u8(self.count_at, self.count);
-            self.count = 0;
-        }
-    }
-
-    #[inline]
-    fn values(&mut self, values: &[i128]) -> io::Result<()> {
-        debug_assert_eq!(values.len(), usize::from(self.header.aggregates));
-        for value in values {
-            self.block.put_value(*value);
-        }
-        self.count += 1;
-        self.entries += 1;
+        self.shared = self.head.len();
+        self.entries += self.entry.len() as u64;
+        self.entry.write(self.header.tail, base, &mut self.block);
         if self.block.len() >= self.block_bytes { self.close_block() } else { Ok(()) }
     }
 
@@ -157,19 +135,18 @@ impl<W: Write> RunWriter<W> {
         self.index.put_bytes(&self.head);
         match self.header.tail {
             TailKind::None => {}
-            TailKind::Date => self.index.put(zigzag(self.ordinal)),
+            TailKind::Date => self.index.put(zigzag(self.entry.first_ordinal())),
             TailKind::Bytes => {
-                self.index.put(self.tail.len() as u64);
-                self.index.put_bytes(&self.tail);
+                let tail = self.entry.first_tail();
+                self.index.put(tail.len() as u64);
+                self.index.put_bytes(tail);
             }
         }
     }
 
     #[cold]
     fn close_block(&mut self) -> io::Result<()> {
-        self.close_head();
-        self.needs_head = true;
-        self.written.clear();
+        self.shared = 0;
         if self.entries == 0 {
             return Ok(());
         }
@@ -189,6 +166,7 @@ impl<W: Write> RunWriter<W> {
             return Ok(());
         }
         // A block of groups that is under way has noted its first key already.
+        self.close_entry()?;
         self.close_block()?;
         self.index.put(KIND_REJECTS);
         self.index.put(self.rejects.len() as u64);
@@ -207,6 +185,7 @@ impl<W: Write> RunWriter<W> {
     /// # Errors
     /// Whatever the writer gives.
     pub fn finish(mut self, totals: TaskTotals) -> io::Result<(W, RunSummary)> {
+        self.close_entry()?;
         self.close_block()?;
         self.close_rejects()?;
         if self.segments.last().copied().unwrap_or(0) < self.group_blocks {
@@ -244,58 +223,35 @@ fn write_block(out: &mut impl Write, block: &Encoder) -> io::Result<u64> {
     Ok((payload.len() + super::format::CRC_BYTES) as u64)
 }
 
-/// Length of the common prefix.
-#[inline]
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let (words_a, words_b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let equal = words_a.zip(words_b).take_while(|(a, b)| a == b).count() * 8;
-    let rest = a[equal..].iter().zip(&b[equal..]);
-    equal + rest.take_while(|(a, b)| a == b).count()
-}
-
 impl<W: Write> GroupSink for RunWriter<W> {
     #[inline]
     fn start_head(&mut self, head: &[u8], first: u64) -> io::Result<()> {
-        self.head.clear();
-        self.head.extend_from_slice(head);
+        self.close_entry()?;
+        // A head without groups is not written; in sorted order, what it shares with both of its
+        // neighbours is what they share.
+        let common = common_prefix(&self.head, head);
+        self.shared = self.shared.min(common);
+        self.head.truncate(common);
+        self.head.extend_from_slice(&head[common..]);
         self.first = first;
-        self.needs_head = true;
         Ok(())
     }
 
     #[inline]
     fn push_ordinal(&mut self, tail: i64, values: &[i128]) -> io::Result<()> {
-        self.prepare();
-        let before = std::mem::replace(&mut self.ordinal, tail);
-        if self.entries == 0 {
-            self.note_first();
-        }
-        if self.header.tail == TailKind::Date {
-            if self.count == 0 {
-                self.block.put(zigzag(tail));
-            } else {
-                debug_assert!(before < tail, "tails ascend");
-                self.block.put(tail.wrapping_sub(before) as u64);
-            }
-        }
-        self.values(values)
+        self.prepare(values)?;
+        self.entry.push_ordinal(tail, values);
+        Ok(())
     }
 
     fn push_bytes(&mut self, tail: &[u8], values: &[i128]) -> io::Result<()> {
-        self.prepare();
-        let shared = if self.count == 0 { 0 } else { common_prefix(&self.tail, tail) };
-        self.tail.truncate(shared);
-        self.tail.extend_from_slice(&tail[shared..]);
-        if self.entries == 0 {
-            self.note_first();
-        }
-        self.block.put(shared as u64);
-        self.block.put((tail.len() - shared) as u64);
-        self.block.put_bytes(&tail[shared..]);
-        self.values(values)
+        self.prepare(values)?;
+        self.entry.push_bytes(tail, values);
+        Ok(())
     }
 
     fn end_segment(&mut self) -> io::Result<()> {
+        self.close_entry()?;
         self.close_block()?;
         if self.segments.last().copied().unwrap_or(0) < self.group_blocks {
             self.segments.push(self.group_blocks);

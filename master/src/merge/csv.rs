@@ -1,18 +1,20 @@
-//! Groups as CSV: the header, and rows formatted without `fmt`.
+//! Groups as CSV: the header, and rows formatted without `fmt`, a head's text once for all of them.
 
 use std::io;
 
 use tally_common::combine::{Aggregates, Combine};
-use tally_common::key::{decode_integer, decode_tail};
+use tally_common::key::{Tail, decode_integer, decode_tail};
+use tally_common::limits::MAX_AGGREGATES;
 use tally_common::reject::Reject;
-use tally_common::run::GroupSink;
-use tally_common::spec::{KeyKind, Spec};
+use tally_common::run::{Batch, GroupSink};
+use tally_common::spec::{AggregateOp, KeyKind, Spec};
 use tally_common::value::{format_date, write_integer, write_text};
 
 use super::MergeError;
+use super::text::{BEYOND, DATE_BYTES, Dates, INTEGER_BYTES, needs_quotes, put_integer, put_text};
 
-/// Dates that are kept formatted: the days of several years, by their last bits.
-const DATES: usize = 2048;
+/// Bytes that a buffer has at first.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// The result's header line.
 pub(super) fn header(spec: &Spec) -> Vec<u8> {
@@ -30,7 +32,9 @@ pub(super) fn header(spec: &Spec) -> Vec<u8> {
 /// A part of the result.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) bytes: Vec<u8>,
+    /// Longer than the part: it goes back to where it came from.
+    pub(super) buffer: Vec<u8>,
+    pub(super) len: usize,
     pub(super) rows: u64,
     pub(super) totals: Totals,
 }
@@ -55,6 +59,29 @@ impl Totals {
         }
     }
 
+    /// Adds the values of a batch.
+    #[inline]
+    fn add_batch(&mut self, batch: &Batch<'_, i64>) {
+        if batch.tails.is_empty() {
+            return;
+        }
+        let mut all = [0; MAX_AGGREGATES];
+        let ops = self.combine.ops().iter().zip(batch.columns());
+        for (all, (op, column)) in all.iter_mut().zip(ops) {
+            let least = || column.iter().copied().min();
+            let greatest = || column.iter().copied().max();
+            *all = match op {
+                AggregateOp::Sum | AggregateOp::Count => {
+                    column.iter().map(|value| i128::from(*value)).sum()
+                }
+                AggregateOp::Min => least().unwrap_or(i64::MAX).into(),
+                AggregateOp::Max => greatest().unwrap_or(i64::MIN).into(),
+            };
+        }
+        let count = self.combine.ops().len();
+        self.add_values(&all[..count]);
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         if let Some(values) = &other.values {
             self.add_values(values);
@@ -71,25 +98,36 @@ pub(super) struct CsvSink<'a> {
     spec: &'a Spec,
     /// Bytes at the start of each head that only order it.
     prefix: usize,
+    /// Longer than what was written.
     out: Vec<u8>,
-    /// The head at hand, raw and as it is written.
+    at: usize,
+    /// The head at hand, raw, and as it is written with bytes of no meaning behind it.
     head: Vec<u8>,
     text: Vec<u8>,
-    dates: Vec<(i32, [u8; 10])>,
+    text_len: usize,
+    /// The tail at hand, as it is written, where it is bytes.
+    columns: Vec<u8>,
+    dates: Dates,
+    has_tails: bool,
     rows: u64,
     totals: Totals,
     overflow: Option<MergeError>,
 }
 
 impl<'a> CsvSink<'a> {
-    pub(super) fn new(spec: &'a Spec, prefix: usize) -> Self {
+    /// Writes into `buffer`, whatever it holds.
+    pub(super) fn new(spec: &'a Spec, prefix: usize, buffer: Vec<u8>) -> Self {
         Self {
             spec,
             prefix,
-            out: Vec::new(),
+            out: buffer,
+            at: 0,
             head: Vec::new(),
             text: Vec::new(),
-            dates: vec![(i32::MIN, [0; 10]); DATES],
+            text_len: 0,
+            columns: Vec::new(),
+            dates: Dates::new(),
+            has_tails: spec.group_by().len() > 1,
             rows: 0,
             totals: Totals::new(spec),
             overflow: None,
@@ -99,52 +137,63 @@ impl<'a> CsvSink<'a> {
     pub(super) fn finish(self) -> Result<Part, MergeError> {
         match self.overflow {
             Some(overflow) => Err(overflow),
-            None => Ok(Part { bytes: self.out, rows: self.rows, totals: self.totals }),
+            None => {
+                Ok(Part { buffer: self.out, len: self.at, rows: self.rows, totals: self.totals })
+            }
         }
     }
 
-    fn write_date(&mut self, day: i32) {
-        let slot = &mut self.dates[day as usize % DATES];
-        if slot.0 != day {
-            *slot = (day, format_date(day));
-        }
-        self.out.extend_from_slice(&slot.1);
-    }
-
+    /// Makes room for so many bytes, and [`BEYOND`].
     #[inline]
-    fn write_values(&mut self, tail: Option<&[u8]>, values: &[i128]) {
+    fn reserve(&mut self, bytes: usize) {
+        if self.out.len() - self.at < bytes + BEYOND {
+            self.grow(bytes + BEYOND);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        let wanted = (self.at + bytes).max(2 * self.out.len()).max(BUFFER_BYTES);
+        self.out.resize(wanted, 0);
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    /// Writes the values of a group that was not narrow, or has a tail of bytes.
+    fn put_values(&mut self, tail: Tail<'_>, values: &[i128]) {
+        self.reserve(values.len() * (INTEGER_BYTES + 1) + 1);
         for (i, value) in values.iter().enumerate() {
-            self.out.push(b',');
+            self.out[self.at] = b',';
             match i64::try_from(*value) {
-                Ok(value) => write_integer(value, &mut self.out),
+                Ok(value) => self.at = put_integer(value, &mut self.out, self.at + 1),
                 Err(_) => self.overflows(i, *value, tail),
             }
         }
-        self.out.push(b'\n');
+        self.out[self.at] = b'\n';
+        self.at += 1;
         self.rows += 1;
         self.totals.add_values(values);
     }
 
     #[cold]
-    fn overflows(&mut self, aggregate: usize, total: i128, tail: Option<&[u8]>) {
+    fn overflows(&mut self, aggregate: usize, total: i128, tail: Tail<'_>) {
         if self.overflow.is_some() {
             return;
         }
-        // The row as far as it is written holds the key; it is clearer column by column.
         let columns = self.spec.group_by();
         let mut shown = vec![show(columns[0].kind, &self.head)];
         match tail {
-            Some(tail) => {
+            Tail::Bytes(tail) => {
                 let each = |kind: KeyKind, value: &[u8]| shown.push(show(kind, value));
                 // A tail that does not decode can not have been written.
                 let _ = decode_tail(&columns[1..], tail, each);
             }
-            None => {
-                let row = self.out.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-                let date = &self.out[row + self.text.len()..];
-                let date = date.strip_prefix(b",").unwrap_or_default();
-                let date = date.split(|byte| *byte == b',').next().unwrap_or_default();
-                shown.push(String::from_utf8_lossy(date).into_owned());
+            Tail::Ordinal(day) => {
+                shown.push(String::from_utf8_lossy(&format_date(day as i32)).into_owned());
             }
         }
         let group: Vec<_> =
@@ -174,35 +223,75 @@ fn write_key(kind: KeyKind, value: &[u8], out: &mut Vec<u8>) {
 }
 
 impl GroupSink for CsvSink<'_> {
+    #[inline]
     fn start_head(&mut self, head: &[u8], _: u64) -> io::Result<()> {
         let head = head.get(self.prefix..).unwrap_or_default();
         self.head.clear();
         self.head.extend_from_slice(head);
         self.text.clear();
-        write_key(self.spec.group_by()[0].kind, head, &mut self.text);
+        if self.spec.group_by()[0].kind == KeyKind::Text && !needs_quotes(head) {
+            self.text.extend_from_slice(head);
+        } else {
+            write_key(self.spec.group_by()[0].kind, head, &mut self.text);
+        }
+        self.text_len = self.text.len();
+        self.text.extend_from_slice(&[0; BEYOND]);
+        Ok(())
+    }
+
+    fn push_ordinal(&mut self, tail: i64, values: &[i128]) -> io::Result<()> {
+        self.reserve(self.text_len + DATE_BYTES);
+        self.at = put_text(&self.text, self.text_len, &mut self.out, self.at);
+        if self.has_tails {
+            let date = self.dates.text(tail as i32);
+            self.put(&date[..DATE_BYTES - 1]);
+        }
+        self.put_values(Tail::Ordinal(tail), values);
         Ok(())
     }
 
     #[inline]
-    fn push_ordinal(&mut self, tail: i64, values: &[i128]) -> io::Result<()> {
-        self.out.extend_from_slice(&self.text);
-        if self.spec.group_by().len() > 1 {
-            self.out.push(b',');
-            self.write_date(tail as i32);
+    fn push_batch(&mut self, batch: Batch<'_, i64>) -> io::Result<()> {
+        let width = self.spec.aggregates().len() * (INTEGER_BYTES + 1);
+        self.reserve(batch.tails.len() * (self.text_len + DATE_BYTES + width + 1));
+        let (out, mut at) = (&mut self.out[..], self.at);
+        let first = batch.column(0);
+        for (i, (tail, value)) in batch.tails.iter().zip(first).enumerate() {
+            at = put_text(&self.text, self.text_len, out, at);
+            if self.has_tails {
+                out[at..at + 16].copy_from_slice(&self.dates.text(*tail));
+                at += DATE_BYTES;
+            } else {
+                out[at] = b',';
+                at += 1;
+            }
+            at = put_integer(*value, out, at);
+            for column in batch.columns().skip(1) {
+                out[at] = b',';
+                at = put_integer(column[i], out, at + 1);
+            }
+            out[at] = b'\n';
+            at += 1;
         }
-        self.write_values(None, values);
+        self.at = at;
+        self.rows += batch.tails.len() as u64;
+        self.totals.add_batch(&batch);
         Ok(())
     }
 
     fn push_bytes(&mut self, tail: &[u8], values: &[i128]) -> io::Result<()> {
-        self.out.extend_from_slice(&self.text);
-        let out = &mut self.out;
+        self.reserve(self.text_len);
+        self.at = put_text(&self.text, self.text_len, &mut self.out, self.at);
+        let mut text = std::mem::take(&mut self.columns);
+        text.clear();
         decode_tail(&self.spec.group_by()[1..], tail, |kind, value| {
-            out.push(b',');
-            write_key(kind, value, out);
+            text.push(b',');
+            write_key(kind, value, &mut text);
         })
         .map_err(io::Error::other)?;
-        self.write_values(Some(tail), values);
+        self.put(&text);
+        self.columns = text;
+        self.put_values(Tail::Bytes(tail), values);
         Ok(())
     }
 

@@ -1,21 +1,30 @@
-//! The merge of segments within one key range: heads are compared as strings, once for each segment
-//! that has them; the tails of the segments that share a head as numbers or bytes.
+//! The merge of segments within one key range: heads first, through a tree of losers; then the tails of
+//! the segments that share a head, which are added up in cells where they are ordinals, and compared
+//! where they are bytes.
 
-use std::cmp::Ordering::Less;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tally_common::combine::{Aggregates, Combine};
-use tally_common::key::Tail;
-use tally_common::run::GroupSink;
+use tally_common::key::{Tail, TailKind};
+use tally_common::run::{GroupSink, Groups};
 use tally_common::spec::Spec;
 
 use super::MergeError;
 use super::cursor::Cursor;
 use super::heap::IndexHeap;
 use super::ranges::{Range, Segment};
+use super::tree::{Heads, Tree};
+use super::window::{Window, push_wide};
 
 /// Up to so many segments that share a head, the smallest tail is found by looking at all.
 const FEW: usize = 8;
+
+impl Heads for Vec<Cursor<'_>> {
+    #[inline]
+    fn padded(&self, sequence: usize) -> &[u8] {
+        self[sequence].padded_head()
+    }
+}
 
 /// Merges the groups of `segments` within `range` into `sink`, and ends a segment there.
 pub(super) fn merge(
@@ -29,92 +38,123 @@ pub(super) fn merge(
     for segment in segments {
         cursors.extend(Cursor::open(segment, range)?);
     }
-    let mut merge = Merge {
-        combine: Aggregates::of(spec),
-        heads: IndexHeap::default(),
-        same: Vec::new(),
-        head: Vec::new(),
-        ordinal: None,
-        tail: Vec::new(),
-        values: vec![0; spec.aggregates().len()],
-    };
-    for i in 0..cursors.len() {
-        merge.heads.push(i, |a, b| cursors[a].compare_heads(&cursors[b]) == Less);
-    }
-    while merge.next_head(&cursors) {
+    let codes = cursors.iter().map(Cursor::first_code).collect();
+    let mut tree = Tree::new(&cursors, codes);
+    let mut same = Vec::new();
+    let mut merge = Tails::new(spec);
+    loop {
+        tree.smallest(&mut same);
+        let Some(&smallest) = same.first() else { break };
         if cancelled.load(Ordering::Relaxed) {
             return Err(MergeError::Cancelled);
         }
-        let first = merge.same.iter().map(|&i| cursors[i].first()).min().unwrap_or(0);
-        sink.start_head(&merge.head, first)?;
-        match merge.same[..] {
-            [only] => merge.copy(&mut cursors, only, sink)?,
-            _ if merge.same.len() <= FEW => merge.few(&mut cursors, sink)?,
-            _ => merge.many(&mut cursors, sink)?,
+        let first = same.iter().map(|&i| cursors[i].first()).min().unwrap_or(0);
+        sink.start_head(cursors[smallest].head(), first)?;
+        merge.head(&mut cursors, &same, sink)?;
+        for &i in &same {
+            tree.set(i, cursors[i].code());
         }
+        tree.replay(&same, &cursors);
     }
     sink.end_segment()?;
     Ok(())
 }
 
-struct Merge {
+/// Merges the tails of one head at a time.
+struct Tails {
+    kind: TailKind,
     combine: Aggregates,
-    /// The cursors that stand at a head that is still to come.
-    heads: IndexHeap,
+    window: Window,
     /// The cursors that stand at the head at hand.
     same: Vec<usize>,
-    head: Vec<u8>,
     /// The tail and values of the group at hand, while others are combined with it.
-    ordinal: Option<i64>,
     tail: Vec<u8>,
     values: Vec<i128>,
 }
 
-impl Merge {
-    /// Takes the cursors with the smallest head off the heap.
-    fn next_head(&mut self, cursors: &[Cursor<'_>]) -> bool {
-        let less = |a: usize, b: usize| cursors[a].compare_heads(&cursors[b]) == Less;
-        let Some(first) = self.heads.pop(less) else { return false };
-        self.same.clear();
-        self.same.push(first);
-        self.head.clear();
-        self.head.extend_from_slice(cursors[first].head());
-        while let Some(next) = self.heads.peek()
-            && cursors[next].compare_heads(&cursors[first]).is_eq()
-        {
-            self.heads.pop(less);
-            self.same.push(next);
+impl Tails {
+    fn new(spec: &Spec) -> Self {
+        let combine = Aggregates::of(spec);
+        Self {
+            kind: TailKind::of(spec),
+            window: Window::new(combine.ops()),
+            combine,
+            same: Vec::new(),
+            tail: Vec::new(),
+            values: vec![0; spec.aggregates().len()],
         }
-        true
     }
 
-    /// Moves a cursor on; `false` where it has left the head, and is back on the heap or at its end.
+    /// Merges the groups of the head at which `same` stand; they go on to their next ones.
     #[inline]
-    fn advance(&mut self, cursors: &mut [Cursor<'_>], i: usize) -> Result<bool, MergeError> {
-        if !cursors[i].advance()? {
-            return Ok(false);
+    fn head(
+        &mut self,
+        cursors: &mut [Cursor<'_>],
+        same: &[usize],
+        sink: &mut impl GroupSink,
+    ) -> Result<(), MergeError> {
+        self.same.clear();
+        self.same.extend_from_slice(same);
+        if self.kind != TailKind::Bytes {
+            return self.ordinals(cursors, sink);
         }
-        if cursors[i].leaves(&self.head) {
-            self.heads.push(i, |a, b| cursors[a].compare_heads(&cursors[b]) == Less);
-            return Ok(false);
+        match same {
+            [only] => self.copy(&mut cursors[*only], sink),
+            _ if same.len() <= FEW => self.few(cursors, sink),
+            _ => self.many(cursors, sink),
         }
-        Ok(true)
+    }
+
+    /// Tails are ordinals.
+    #[inline]
+    fn ordinals(
+        &mut self,
+        cursors: &mut [Cursor<'_>],
+        sink: &mut impl GroupSink,
+    ) -> Result<(), MergeError> {
+        while self.same.len() > 1 {
+            let first = self.same.iter().map(|&i| cursors[i].ordinal()).min().unwrap_or(0);
+            let limit = self.window.begin(first);
+            let mut at = 0;
+            while let Some(&i) = self.same.get(at) {
+                if add(&mut self.window, &mut cursors[i], limit)? {
+                    at += 1;
+                } else {
+                    self.same.swap_remove(at);
+                }
+            }
+            self.window.give(sink)?;
+        }
+        let [only] = self.same[..] else { return Ok(()) };
+        // It alone has the head, or what is left of it.
+        loop {
+            match cursors[only].take_all() {
+                Groups::Narrow(batch) => sink.push_batch(batch)?,
+                Groups::Wide(batch) => push_wide(batch, sink)?,
+            }
+            if !cursors[only].next_entry()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves a cursor on; `false` where it has left the head.
+    #[inline]
+    fn advance(cursor: &mut Cursor<'_>) -> Result<bool, MergeError> {
+        Ok(cursor.advance()? && !cursor.starts_head())
     }
 
     /// One segment alone has the head.
     fn copy(
         &mut self,
-        cursors: &mut [Cursor<'_>],
-        i: usize,
+        cursor: &mut Cursor<'_>,
         sink: &mut impl GroupSink,
     ) -> Result<(), MergeError> {
         loop {
-            let cursor = &cursors[i];
-            match cursor.tail() {
-                Tail::Ordinal(tail) => sink.push_ordinal(tail, cursor.values())?,
-                Tail::Bytes(tail) => sink.push_bytes(tail, cursor.values())?,
+            if let Tail::Bytes(tail) = cursor.tail() {
+                sink.push_bytes(tail, cursor.values())?;
             }
-            if !self.advance(cursors, i)? {
+            if !Self::advance(cursor)? {
                 return Ok(());
             }
         }
@@ -142,7 +182,7 @@ impl Merge {
                     if i != least {
                         self.combine.combine(&mut self.values, cursors[i].values());
                     }
-                    if !self.advance(cursors, i)? {
+                    if !Self::advance(&mut cursors[i])? {
                         self.same.swap_remove(at);
                         continue;
                     }
@@ -173,7 +213,7 @@ impl Merge {
                 if !std::mem::take(&mut fresh) {
                     self.combine.combine(&mut self.values, cursors[i].values());
                 }
-                if self.advance(cursors, i)? {
+                if Self::advance(&mut cursors[i])? {
                     heap.sink(|a, b| cursors[a].tail() < cursors[b].tail());
                 } else {
                     heap.pop(|a, b| cursors[a].tail() < cursors[b].tail());
@@ -187,13 +227,9 @@ impl Merge {
     /// Makes the group at which a cursor stands the one at hand.
     #[inline]
     fn take(&mut self, cursor: &Cursor<'_>) {
-        match cursor.tail() {
-            Tail::Ordinal(ordinal) => self.ordinal = Some(ordinal),
-            Tail::Bytes(bytes) => {
-                self.ordinal = None;
-                self.tail.clear();
-                self.tail.extend_from_slice(bytes);
-            }
+        self.tail.clear();
+        if let Tail::Bytes(bytes) = cursor.tail() {
+            self.tail.extend_from_slice(bytes);
         }
         self.values.copy_from_slice(cursor.values());
     }
@@ -201,19 +237,27 @@ impl Merge {
     /// Whether a cursor stands at the group at hand.
     #[inline]
     fn is_at_hand(&self, cursor: &Cursor<'_>) -> bool {
-        match cursor.tail() {
-            Tail::Ordinal(ordinal) => self.ordinal == Some(ordinal),
-            Tail::Bytes(bytes) => self.tail == bytes,
-        }
+        cursor.tail() == Tail::Bytes(&self.tail)
     }
 
     /// Gives the group at hand away.
     #[inline]
     fn give(&mut self, sink: &mut impl GroupSink) -> Result<(), MergeError> {
-        match self.ordinal {
-            Some(ordinal) => sink.push_ordinal(ordinal, &self.values)?,
-            None => sink.push_bytes(&self.tail, &self.values)?,
+        Ok(sink.push_bytes(&self.tail, &self.values)?)
+    }
+}
+
+/// Adds what a cursor has of its head below `limit`; `false` where that is all of it.
+#[inline]
+fn add(window: &mut Window, cursor: &mut Cursor<'_>, limit: i32) -> Result<bool, MergeError> {
+    loop {
+        let (groups, all) = cursor.take(limit);
+        window.add(groups);
+        if !all {
+            return Ok(true);
         }
-        Ok(())
+        if !cursor.next_entry()? {
+            return Ok(false);
+        }
     }
 }

@@ -15,16 +15,19 @@ mod parallel;
 mod ranges;
 #[cfg(test)]
 mod tests;
+mod text;
+mod tree;
+mod window;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use tally_common::run::{ReadAt, RunError, RunMeta};
+use tally_common::run::{NARROW, ReadAt, RunError, RunMeta};
 use tally_common::spec::{Order, Spec};
 
 use csv::CsvSink;
@@ -32,6 +35,8 @@ use ranges::Segment;
 
 /// Segments that are merged at once: each has a file and a block of 64 KiB a thread.
 const FAN_IN: usize = 256;
+// Sums of as many narrow values fit.
+const _: () = assert!(FAN_IN as u128 * NARROW as u128 <= 1 << 63);
 
 /// Memory of the sorter for first-seen order, all threads together, in bytes.
 const SORT_BYTES: usize = 96 << 20;
@@ -152,17 +157,22 @@ fn write_csv(
         out.write_all(bytes)
     };
     take(&header)?;
+    // What has been written is written over: fresh memory costs more than the rows in it.
+    let buffers = Mutex::new(Vec::new());
     let ranges = ranges::plan(segments, ranges::target(segments.len()), true);
     parallel::in_order(
         ranges.len(),
         options,
         |i| {
-            let mut sink = CsvSink::new(spec, prefix);
+            let buffer =
+                buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let mut sink = CsvSink::new(spec, prefix, buffer);
             kway::merge(spec, segments, &ranges[i], options.cancelled, &mut sink)?;
             sink.finish()
         },
         |part| {
-            take(&part.bytes)?;
+            take(&part.buffer[..part.len])?;
+            buffers.lock().unwrap_or_else(PoisonError::into_inner).push(part.buffer);
             summary.rows += part.rows;
             totals.add(&part.totals);
             Ok(())

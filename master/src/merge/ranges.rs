@@ -64,18 +64,6 @@ pub(super) struct Range {
     pub(super) to: Option<Bound>,
 }
 
-impl Range {
-    /// Bytes that all heads in the range begin with.
-    pub(super) fn common_prefix(&self) -> usize {
-        match (&self.from, &self.to) {
-            (Some(from), Some(to)) => {
-                from.head.iter().zip(&to.head).take_while(|(a, b)| a == b).count()
-            }
-            _ => 0,
-        }
-    }
-}
-
 /// Encoded bytes that a range of so many segments should have.
 pub(super) fn target(segments: usize) -> u64 {
     (segments as u64 * BYTES_PER_SEGMENT).clamp(MIN_RANGE_BYTES, MAX_RANGE_BYTES)

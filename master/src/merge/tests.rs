@@ -53,11 +53,16 @@ struct Item {
     segment: usize,
 }
 
+/// Days close to each other and far from each other, up to a lifetime.
+fn day(tail: u8) -> i32 {
+    18_000 + 17 * i32::from(tail) * i32::from(tail)
+}
+
 /// A tail as runs have it.
 fn tail_key(shape: Shape, tail: u8) -> Result<i64, Vec<u8>> {
     match shape {
         Shape::Song => Ok(0),
-        Shape::SongDate => Ok(18_000 + i64::from(tail)),
+        Shape::SongDate => Ok(day(tail).into()),
         Shape::SongNumberArtist => {
             let mut key = encode_integer(i64::from(tail) - 100).to_vec();
             key.extend_from_slice(format!("a,{}", tail % 3).as_bytes());
@@ -71,7 +76,7 @@ fn tail_text(shape: Shape, tail: u8) -> String {
     match shape {
         Shape::Song => String::new(),
         Shape::SongDate => {
-            let date = tally_common::value::format_date(18_000 + i32::from(tail));
+            let date = tally_common::value::format_date(day(tail));
             format!(",{}", String::from_utf8(date.to_vec()).unwrap())
         }
         Shape::SongNumberArtist => format!(",{},\"a,{}\"", i64::from(tail) - 100, tail % 3),
@@ -176,7 +181,13 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
         1 => Just("a, \"b\"".to_owned()),
         1 => Just("é漢".to_owned()),
     ];
-    let item = (song, 0u8..40, -1000i64..1000, 0usize..14);
+    // Some are not narrow, but not as many as would overflow.
+    let value = prop_oneof![
+        60 => -1000i64..1000,
+        1 => (1i64 << 55)..(1 << 55) + 9,
+        1 => -(1i64 << 55) - 9..-(1 << 55) + 9,
+    ];
+    let item = (song, 0u8..40, value, 0usize..14);
     let item = item.prop_map(|(song, tail, value, segment)| Item { song, tail, value, segment });
     prop::collection::vec(item, 0..600)
 }
