@@ -120,6 +120,13 @@ fn runs() -> std::io::Result<()> {
             put("run", &format!("{name}-{segments}"), &[&[1], &run[..]].concat())?;
         }
     }
+    let header = RunHeader::of(&specs[0].1, MessageId::from_uuid(MARKERS[3]));
+    let mut run = RunWriter::new(Vec::new(), header)?;
+    run.start_head(b"a", 0)?;
+    run.push_ordinal(i64::from(*tally_common::value::DAYS.end()) + 1, &[1])?;
+    run.end_segment()?;
+    let (run, _) = run.finish(TaskTotals::default())?;
+    put("run", "no-such-date", &[&[0], &run[..]].concat())?;
     put("run", "short", b"\0TALLYRUN")
 }
 

@@ -5,7 +5,7 @@
 //! result is only hashed. Time is the process's on a processor, from Linux's `/proc`, so that what
 //! else the machine does counts less.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -26,7 +26,7 @@ fn processor_seconds() -> Result<f64, Box<dyn std::error::Error>> {
     Ok(ticks / TICKS)
 }
 
-fn open(path: &PathBuf) -> Result<MergeInput, Box<dyn std::error::Error>> {
+fn open(path: &Path) -> Result<MergeInput, Box<dyn std::error::Error>> {
     let file = FileAt::open(path)?;
     let meta = Arc::new(RunMeta::read(&file)?);
     Ok(MergeInput { run: Arc::new(file), meta })
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let mut paths: Vec<_> = entries.collect::<std::io::Result<_>>()?;
     paths.sort();
-    let inputs: Vec<_> = paths.iter().map(open).collect::<Result<_, _>>()?;
+    let inputs: Vec<_> = paths.iter().map(|path| open(path)).collect::<Result<_, _>>()?;
     let spec = Spec::try_from(SpecDraft::plays())?;
     let threads = std::thread::available_parallelism()?.get();
     let (cancelled, scratch_dir) = (&AtomicBool::new(false), &std::env::temp_dir());
