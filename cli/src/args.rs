@@ -79,7 +79,7 @@ pub(crate) enum Command {
 /// Where the master is.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct MasterAddress {
-    /// Where the master listens for gRPC
+    /// Where the master listens for gRPC: http://HOST:PORT, or unix:PATH for a socket of this machine
     #[arg(
         long = "master",
         value_name = "URL",
@@ -102,6 +102,10 @@ pub(crate) struct MasterArgs {
     /// Where to listen for slaves and gRPC clients; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7070", env = "TALLY_GRPC")]
     pub(crate) grpc: SocketAddr,
+    /// Also listen for slaves and gRPC clients on this Unix socket: those on the same machine reach the
+    /// master at unix:PATH, which costs less than TCP
+    #[arg(long, value_name = "PATH", env = "TALLY_GRPC_SOCKET")]
+    pub(crate) grpc_socket: Option<PathBuf>,
     /// Where to listen for HTTP; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", env = "TALLY_HTTP")]
     pub(crate) http: SocketAddr,

@@ -4,17 +4,18 @@ use std::io::Write;
 
 use anyhow::Context;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use tally_common::api::{FullReceipt, JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::limits::MAX_MESSAGE_BYTES;
 use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
+use tally_proto::frames::{self, Incoming, Part, Piece, path};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
-    CancelRequest, DataFrame, DeleteRequest, FindUploadReply, FindUploadRequest, GetReceiptRequest,
+    CancelRequest, DeleteRequest, FindUploadReply, FindUploadRequest, GetReceiptRequest,
     GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest, SlavesRequest,
-    SubmitFrame, WatchRequest,
+    SubmitReply, WatchRequest,
 };
 use tokio_stream::Stream;
 
@@ -22,7 +23,7 @@ use crate::exit::{Kind, refusal};
 
 /// A connection to a master.
 #[derive(Clone)]
-pub(crate) struct Client(JobsClient<Channel>);
+pub(crate) struct Client(JobsClient<Channel>, Channel);
 
 /// Which file of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +45,20 @@ fn job(wire: Job) -> Outcome<JobView> {
 impl Client {
     pub(crate) async fn connect(url: &str) -> Outcome<Self> {
         let channel = tally_proto::channel::connect(url).await.map_err(refused)?;
-        let client = JobsClient::new(channel);
+        let client = JobsClient::new(channel.clone());
         Ok(Self(
             client
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
+            channel,
         ))
     }
 
     pub(crate) async fn submit(
         &mut self,
-        frames: impl Stream<Item = SubmitFrame> + Send + 'static,
+        pieces: impl Stream<Item = Result<Piece, Status>> + Send + Unpin + 'static,
     ) -> Result<JobId, Status> {
-        let reply = self.0.submit(frames).await?.into_inner();
+        let reply: SubmitReply = frames::upload(self.1.clone(), path::SUBMIT, pieces).await?;
         reply.job_id.parse().map_err(|_| Status::internal("the master's answer makes no sense"))
     }
 
@@ -80,14 +82,9 @@ impl Client {
     }
 
     /// A part of a job's input, where the master keeps it.
-    pub(crate) async fn input(
-        &mut self,
-        id: JobId,
-        offset: u64,
-        length: u64,
-    ) -> Outcome<Streaming<DataFrame>> {
+    pub(crate) async fn input(&mut self, id: JobId, offset: u64, length: u64) -> Outcome<Incoming> {
         let request = InputRequest { job_id: id.to_string(), offset, length };
-        Ok(self.0.input(request).await.map_err(refused)?.into_inner())
+        frames::download(self.1.clone(), path::INPUT, &request).await.map_err(refused)
     }
 
     pub(crate) async fn get(&mut self, id: JobId) -> Outcome<JobView> {
@@ -126,16 +123,20 @@ impl Client {
         out: &mut (impl Write + ?Sized),
     ) -> Outcome<u64> {
         let job_id = id.to_string();
-        let mut frames: Streaming<DataFrame> = match file {
-            File::Result => self.0.result(ResultRequest { job_id }).await,
-            File::Rejects => self.0.rejects(RejectsRequest { job_id }).await,
+        let channel = self.1.clone();
+        let mut frames = match file {
+            File::Result => {
+                frames::download(channel, path::RESULT, &ResultRequest { job_id }).await
+            }
+            File::Rejects => {
+                frames::download(channel, path::REJECTS, &RejectsRequest { job_id }).await
+            }
         }
-        .map_err(refused)?
-        .into_inner();
+        .map_err(refused)?;
         let mut bytes = 0;
-        while let Some(frame) = frames.message().await.map_err(refused)? {
-            out.write_all(&frame.data)?;
-            bytes += frame.data.len() as u64;
+        while let Some(Part::Data(data)) = frames.next().await.map_err(refused)? {
+            out.write_all(&data)?;
+            bytes += data.len() as u64;
         }
         Ok(bytes)
     }

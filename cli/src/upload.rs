@@ -6,17 +6,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::JobId;
 use tally_common::limits::FRAME_BYTES;
+use tally_proto::frames::{Buffer, Piece, Shape, message};
 use tally_proto::v1::{Resume, SubmitFrame, SubmitHeader, submit_frame::Frame};
 
 use crate::client::Client;
@@ -196,35 +195,50 @@ fn open(path: &Path) -> anyhow::Result<(Input, Option<u64>)> {
 }
 
 /// A read error, and the open end of the stream of frames: it must not end as if all had been read.
-type ReadFailure = (io::Error, mpsc::Sender<Frame>);
+type ReadFailure = (io::Error, mpsc::Sender<Result<Piece, Status>>);
 
 /// Reads the input on a thread of its own, in frames.
 fn read_ahead(
     header: SubmitHeader,
     mut input: Input,
-) -> (impl Stream<Item = SubmitFrame> + Send + 'static, oneshot::Receiver<ReadFailure>) {
-    let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
+) -> (ReceiverStream<Result<Piece, Status>>, oneshot::Receiver<ReadFailure>) {
+    let (pieces, stream) = mpsc::channel(FRAMES_AHEAD);
     let (failed, failure) = oneshot::channel();
     spawn_blocking(move || {
-        if frames.blocking_send(Frame::Header(header)).is_err() {
+        let header = SubmitFrame { frame: Some(Frame::Header(header)) };
+        if pieces.blocking_send(Ok(Piece::Message(message(&header)))).is_err() {
             return;
         }
         loop {
-            let mut data = Vec::with_capacity(FRAME_BYTES);
-            match input.by_ref().take(FRAME_BYTES as u64).read_to_end(&mut data) {
+            let mut buffer = Buffer::take();
+            let n = match fill(&mut input, &mut buffer.room()[..FRAME_BYTES]) {
                 Ok(0) => return,
-                Ok(_) => {}
+                Ok(n) => n,
                 Err(error) => {
-                    let _ = failed.send((error, frames));
+                    let _ = failed.send((error, pieces));
                     return;
                 }
-            }
+            };
+            let frame = buffer.enveloped(Shape::HEADER_AND_DATA.data, 0, n);
             // A closed stream means that the master has had enough.
-            if frames.blocking_send(Frame::Data(Bytes::from(data))).is_err() {
+            if pieces.blocking_send(Ok(Piece::Message(frame))).is_err() {
                 return;
             }
         }
     });
-    let stream = ReceiverStream::new(stream).map(|frame| SubmitFrame { frame: Some(frame) });
-    (stream, failure)
+    (ReceiverStream::new(stream), failure)
+}
+
+/// Reads until the room is full or there is no more.
+fn fill(input: &mut Input, room: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < room.len() {
+        match input.read(&mut room[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }

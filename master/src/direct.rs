@@ -10,12 +10,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use bytes::Bytes;
 use rustix::fs::OFlags;
 
-/// What offsets, lengths and addresses must be multiples of, in bytes: the largest block size that
-/// disks in use have.
-const ALIGN: usize = 4096;
+use tally_common::limits::FRAME_BYTES;
+use tally_proto::frames::{ALIGN, Buffer};
 
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
@@ -180,23 +178,32 @@ impl DirectReader {
         Ok(self.0.metadata()?.len())
     }
 
-    /// The `len` bytes from `offset` on.
-    pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+    /// Reads `len` bytes at `offset` into a frame's buffer, at most a frame: gives where in it they
+    /// begin.
+    ///
+    /// # Errors
+    /// Whatever the system gives, and `UnexpectedEof` where the file does not have so many.
+    pub(crate) fn read(&self, offset: u64, len: usize, into: &mut Buffer) -> io::Result<usize> {
         let skip = (offset % ALIGN as u64) as usize;
         let blocks = (skip + len).next_multiple_of(ALIGN);
-        let (mut buffer, start) = aligned(blocks);
+        let room = &mut into.room()[..blocks];
         let mut filled = 0;
         while filled < skip + len {
-            let at = offset - skip as u64 + filled as u64;
-            match self.0.read_at(&mut buffer[start + filled..start + blocks], at) {
+            match self.0.read_at(&mut room[filled..], offset - skip as u64 + filled as u64) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => filled += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(Bytes::from(buffer).slice(start + skip..start + skip + len))
+        Ok(skip)
     }
+}
+
+/// How many bytes to read at `offset` of those that end at `end`: a frame, or less so that the next one
+/// begins where a block does.
+pub(crate) fn frame_at(offset: u64, end: u64) -> usize {
+    (end - offset).min(FRAME_BYTES as u64 - offset % ALIGN as u64) as usize
 }
 
 #[cfg(test)]
@@ -222,7 +229,9 @@ mod tests {
                 for (offset, len) in &reads {
                     let offset = offset % (expected.len() as u64 + 1);
                     let len = (*len).min(expected.len() - offset as usize);
-                    let found = reader.read(offset, len).unwrap();
+                    let mut buffer = Buffer::take();
+                    let skip = reader.read(offset, len, &mut buffer).unwrap();
+                    let found = buffer.bytes(skip, len);
                     assert!(found == expected[offset as usize..offset as usize + len]);
                 }
             };
@@ -239,7 +248,7 @@ mod tests {
             check(&expected);
             let reader = DirectReader::open(&path).unwrap();
             prop_assert_eq!(reader.len().unwrap(), expected.len() as u64);
-            prop_assert!(reader.read(expected.len() as u64, 1).is_err());
+            prop_assert!(reader.read(expected.len() as u64, 1, &mut Buffer::take()).is_err());
         }
 
         #[test]

@@ -101,7 +101,7 @@ impl Master {
     /// Where a listener fails.
     pub async fn serve(
         self,
-        grpc: TcpListener,
+        grpc: impl Into<grpc::Listener>,
         http: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
@@ -112,7 +112,7 @@ impl Master {
         };
         let most = self.config.max_connections;
         let stopping = stopped(stop.subscribe());
-        let grpc = grpc::serve(grpc, self.jobs(), self.cluster(), most, stopping);
+        let grpc = grpc::serve(grpc.into(), self.jobs(), self.cluster(), most, stopping);
         let http = gateway::serve(http, self.jobs(), &self.config, stopped(stop.subscribe()));
         let servers =
             async { tokio::try_join!(async { Ok(grpc.await?) }, async { Ok(http.await?) }) };

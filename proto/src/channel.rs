@@ -14,9 +14,9 @@ pub const STREAM_WINDOW: u32 = 4 << 20;
 /// nobody reads yet (a task fetched ahead, a slow download) can not hold up the others.
 pub const CONNECTION_WINDOW: u32 = 1 << 30;
 
-/// Largest HTTP/2 frame that either side takes, in bytes. The protocol's default of 16 KiB would break
-/// each data message into 64 of them, at a cost for each.
-pub const HTTP2_FRAME: u32 = 1 << 20;
+/// Largest HTTP/2 frame that either side takes, in bytes: a data message with its envelope. The
+/// protocol's default of 16 KiB would break each into 64 of them, at a cost for each.
+pub const HTTP2_FRAME: u32 = (1 << 20) + 64;
 
 /// How often both sides make sure that the other is still there.
 pub const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -27,7 +27,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects to the master at `url`, such as `http://127.0.0.1:7070`.
+/// Connects to the master at `url`, such as `http://127.0.0.1:7070`, or `unix:/run/tally.sock` where it
+/// listens on a socket of this machine.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` where the URL is none, `UNAVAILABLE` where nobody answers there; both name it.

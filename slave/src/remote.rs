@@ -11,15 +11,14 @@ use tonic::transport::Channel;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::{MessageId, SessionId};
-use tally_common::limits::MAX_MESSAGE_BYTES;
-use tally_proto::v1::cluster_client::ClusterClient;
-use tally_proto::v1::{self, PartialVerdict, partial_frame::Frame};
+use tally_proto::frames::{self, Part, Piece, Shape, path};
+use tally_proto::v1::{self, PartialAck, PartialVerdict, partial_frame::Frame};
 
 use crate::config::Config;
 use crate::worker::{Partial, SourceError, TaskSource};
 
-/// Frames of a task that may wait on this side: what keeps a worker fed while the next ones are on
-/// their way, and the bound on what a prefetched task holds in memory (8 MiB).
+/// Pieces of a task that may wait on this side, each at most a frame: what keeps a worker fed while the
+/// next ones are on their way, and the bound on what a prefetched task holds in memory (8 MiB).
 const FRAMES_AHEAD: usize = 8;
 
 /// How often bytes are sent that break off or arrive damaged, before the attempt has failed. A bad link
@@ -30,17 +29,14 @@ const TRANSFERS: u32 = 8;
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
 
 /// Connects to the master.
-pub(crate) async fn connect(config: &Config) -> Result<ClusterClient<Channel>, tonic::Status> {
-    let channel = tally_proto::channel::connect(&config.master).await?;
-    Ok(ClusterClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES))
+pub(crate) async fn connect(config: &Config) -> Result<Channel, tonic::Status> {
+    tally_proto::channel::connect(&config.master).await
 }
 
 /// The bytes of a task as they come over gRPC.
 pub(crate) struct RemoteSource {
     frames: mpsc::Receiver<Result<Bytes, SourceError>>,
-    client: ClusterClient<Channel>,
+    channel: Channel,
     task: MessageId,
     session: SessionId,
     runtime: Handle,
@@ -60,50 +56,48 @@ impl TaskSource for RemoteSource {
         }
         let _runtime = self.runtime.enter();
         let request = v1::StreamTaskRequest::of(self.task, self.session, damaged);
-        self.frames = start(self.client.clone(), request, pause(self.task, self.tries));
+        self.frames = start(self.channel.clone(), request, pause(self.task, self.tries));
         true
     }
 }
 
 /// Starts to fetch a task; the fetch stops when the source is dropped. Must be called within a tokio
 /// runtime.
-pub(crate) fn fetch(
-    client: ClusterClient<Channel>,
-    task: MessageId,
-    session: SessionId,
-) -> RemoteSource {
+pub(crate) fn fetch(channel: Channel, task: MessageId, session: SessionId) -> RemoteSource {
     let request = v1::StreamTaskRequest::of(task, session, false);
-    let frames = start(client.clone(), request, Duration::ZERO);
-    RemoteSource { frames, client, task, session, runtime: Handle::current(), tries: 0 }
+    let frames = start(channel.clone(), request, Duration::ZERO);
+    RemoteSource { frames, channel, task, session, runtime: Handle::current(), tries: 0 }
 }
 
 fn start(
-    mut client: ClusterClient<Channel>,
+    channel: Channel,
     request: v1::StreamTaskRequest,
     wait: Duration,
 ) -> mpsc::Receiver<Result<Bytes, SourceError>> {
-    let (frames, source) = mpsc::channel(FRAMES_AHEAD);
+    let (pieces, source) = mpsc::channel(FRAMES_AHEAD);
     tokio::spawn(async move {
         // Even none would take until the timer's next tick.
         if !wait.is_zero() {
             sleep(wait).await;
         }
-        let mut stream = match client.stream_task(request).await {
-            Ok(reply) => reply.into_inner(),
+        let mut stream = match frames::download(channel, path::STREAM_TASK, &request).await {
+            Ok(stream) => stream,
             Err(status) => {
-                let _ = frames.send(Err(source_error(&status))).await;
+                let _ = pieces.send(Err(source_error(&status))).await;
                 return;
             }
         };
         loop {
-            let piece = match stream.message().await {
-                Ok(Some(frame)) => Ok(frame.data),
+            let piece = match stream.next().await {
+                Ok(Some(Part::Data(data))) => Ok(data),
+                // A task has no header.
+                Ok(Some(Part::Header(_))) => continue,
                 Ok(None) => return,
                 Err(status) => Err(source_error(&status)),
             };
             let broken = piece.is_err();
             // A receiver that is gone has lost interest: dropping the stream cancels it.
-            if frames.send(piece).await.is_err() || broken {
+            if pieces.send(piece).await.is_err() || broken {
                 return;
             }
         }
@@ -137,14 +131,14 @@ pub(crate) enum Verdict {
 
 /// Hands a partial in, again where it arrives damaged.
 pub(crate) async fn hand_in(
-    client: ClusterClient<Channel>,
+    channel: Channel,
     session: SessionId,
     partial: Partial,
 ) -> Result<Verdict, tonic::Status> {
     let mut damaged = 0;
     loop {
         let patient = damaged + 1 < TRANSFERS;
-        let answer = send(client.clone(), session, partial.clone(), patient).await;
+        let answer = send(channel.clone(), session, partial.clone(), patient).await;
         match answer {
             Err(status) if patient && status.code() == Code::DataLoss => {
                 damaged += 1;
@@ -156,17 +150,18 @@ pub(crate) async fn hand_in(
 }
 
 async fn send(
-    mut client: ClusterClient<Channel>,
+    channel: Channel,
     session: SessionId,
     partial: Partial,
     patient: bool,
 ) -> Result<Verdict, tonic::Status> {
     let head = v1::PartialHeader { patient, ..partial.head(session).to_wire() };
-    let header = Frame::Header(head);
-    let data = partial.frames.into_iter().map(Frame::Data);
-    let frames = std::iter::once(header).chain(data);
-    let frames = frames.map(|frame| v1::PartialFrame { frame: Some(frame) });
-    let ack = client.return_partial(tokio_stream::iter(frames)).await?.into_inner();
+    let header = v1::PartialFrame { frame: Some(Frame::Header(head)) };
+    let header = Piece::Message(frames::message(&header));
+    let field = Shape::HEADER_AND_DATA.data;
+    let data = partial.frames.into_iter().map(move |data| Piece::Data(field, data));
+    let pieces = tokio_stream::iter(std::iter::once(header).chain(data).map(Ok));
+    let ack: PartialAck = frames::upload(channel, path::RETURN_PARTIAL, pieces).await?;
     Ok(match ack.verdict() {
         PartialVerdict::Accepted => Verdict::Accepted,
         PartialVerdict::Duplicate => Verdict::Duplicate,

@@ -138,11 +138,11 @@ impl Slave {
         &mut self,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Ended, Status> {
-        let client = remote::connect(&self.config).await?;
-        let (events, mut commands) = self.join(client.clone()).await?;
+        let channel = remote::connect(&self.config).await?;
+        let (events, mut commands) = self.join(channel.clone()).await?;
         let (session, beat) = welcome(&mut commands).await?;
         info!(%session, master = %self.config.master, "joined");
-        let mut link = Link { client, session, events, returns: JoinSet::new() };
+        let mut link = Link { channel, session, events, returns: JoinSet::new() };
         let mut beats = interval(beat);
         if self.draining.is_some() {
             link.tell(slave_event::Event::Draining(v1::Draining {})).await;
@@ -202,7 +202,7 @@ impl Slave {
 
     async fn join(
         &self,
-        mut client: ClusterClient<Channel>,
+        channel: Channel,
     ) -> Result<(mpsc::Sender<SlaveEvent>, Streaming<MasterCommand>), Status> {
         let (events, outgoing) = mpsc::channel(EVENTS_AHEAD);
         let hello = SlaveHello {
@@ -214,6 +214,7 @@ impl Slave {
         };
         // In the channel before the call: the master answers only once it has seen it.
         let _ = events.try_send(SlaveEvent::of(slave_event::Event::Hello(hello.to_wire())));
+        let mut client = ClusterClient::new(channel);
         let joined = timeout(JOIN_TIMEOUT, client.join(ReceiverStream::new(outgoing))).await;
         let joined = joined.map_err(|_| Status::deadline_exceeded("no answer to Join"))??;
         Ok((events, joined.into_inner()))
@@ -243,7 +244,7 @@ impl Slave {
         let attempt = (assignment.message_id, assignment.attempt);
         debug!(message_id = %attempt.0, attempt = attempt.1, job = %assignment.job, "assigned");
         let progress = Progress::default();
-        let source = Box::new(remote::fetch(link.client.clone(), attempt.0, link.session));
+        let source = Box::new(remote::fetch(link.channel.clone(), attempt.0, link.session));
         let execution = Execution { assignment, source, progress: progress.clone() };
         match self.workers.submit(execution) {
             Ok(()) => {
@@ -322,7 +323,7 @@ async fn welcome(commands: &mut Streaming<MasterCommand>) -> Result<(SessionId, 
 
 /// One session's connection.
 struct Link {
-    client: ClusterClient<Channel>,
+    channel: Channel,
     session: SessionId,
     events: mpsc::Sender<SlaveEvent>,
     returns: JoinSet<HandedIn>,
@@ -351,9 +352,9 @@ impl Link {
     }
 
     fn hand_in(&mut self, partial: crate::worker::Partial) {
-        let (client, session, id) = (self.client.clone(), self.session, partial.message_id);
+        let (channel, session, id) = (self.channel.clone(), self.session, partial.message_id);
         self.returns.spawn(async move {
-            let verdict = remote::hand_in(client, session, partial).await;
+            let verdict = remote::hand_in(channel, session, partial).await;
             if verdict.is_err() {
                 sleep(HAND_IN_PAUSE).await;
             }

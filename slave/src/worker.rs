@@ -331,6 +331,10 @@ impl Write for Frames {
     fn write(&mut self, mut data: &[u8]) -> io::Result<usize> {
         let all = data.len();
         while !data.is_empty() {
+            if self.current.capacity() == 0 && !self.done.is_empty() {
+                // What has filled one frame fills most of the next: growing would copy it.
+                self.current.reserve_exact(FRAME_BYTES);
+            }
             let (now, later) = data.split_at(data.len().min(FRAME_BYTES - self.current.len()));
             self.current.extend_from_slice(now);
             data = later;

@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use tally_master::config::Config;
+use tally_master::grpc::Listener;
 use tally_master::server::Master;
 
 use super::stop_signal;
@@ -40,11 +42,41 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.sweep = args.sweep.max(Duration::from_millis(10));
     let grpc = listen(args.grpc).await?;
     let http = listen(args.http).await?;
+    let socket = args.grpc_socket.as_deref().map(bind).transpose()?;
     let master = Master::start(config).await?;
     // Whoever started this waits for these two lines.
     eprintln!("gRPC on http://{}", grpc.local_addr()?);
     eprintln!("HTTP on http://{}", http.local_addr()?);
+    if let Some((_, at)) = &socket {
+        eprintln!("gRPC also on unix:{}", at.0.display());
+    }
+    let (unix, _at) = socket.unzip();
+    let grpc = Listener::from(grpc).with_unix(unix);
     Ok(master.serve(grpc, http, stop).await?)
+}
+
+/// The path of a socket, which goes with the process.
+struct At(PathBuf);
+
+impl Drop for At {
+    fn drop(&mut self) {
+        // It may be gone already; nobody is left to hear of anything else.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Listens on a Unix socket. One that a master has left behind, which died, is no hindrance.
+fn bind(path: &Path) -> anyhow::Result<(UnixListener, At)> {
+    let shown = path.display();
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket {
+        let answers = std::os::unix::net::UnixStream::connect(path).is_ok();
+        anyhow::ensure!(!answers, "the socket {shown} is in use by another process");
+        std::fs::remove_file(path).with_context(|| format!("the socket {shown}"))?;
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("{shown} can not be listened on"))?;
+    Ok((listener, At(path.to_owned())))
 }
 
 /// Takes the data folder for this process alone, as long as the file is open.

@@ -20,6 +20,7 @@ use tally_common::spec::Spec;
 use tally_master::decompress::open_decompressed;
 use tally_master::merge::{MergeInput, MergeOptions, merge_to_csv};
 use tally_master::read_at::FileAt;
+use tally_proto::frames::Part;
 use tally_slave::kernel::Kernel;
 
 use crate::args::VerifyArgs;
@@ -98,8 +99,8 @@ async fn from_master(
 ) -> anyhow::Result<Recount> {
     let mut head = Vec::new();
     let mut frames = client.input(job.id, 0, 2 * MAX_HEADER_BYTES as u64).await?;
-    while let Some(frame) = frames.message().await? {
-        head.extend_from_slice(&frame.data);
+    while let Some(Part::Data(data)) = frames.next().await? {
+        head.extend_from_slice(&data);
     }
     let header = header_of(&head, true, spec)?.context("the input has no header")?;
     let mut recount = Recount::new(spec, header)?;
@@ -107,8 +108,8 @@ async fn from_master(
         // A length of nothing would ask for all that follows.
         let mut frames = client.input(job.id, task.byte_offset, task.bytes.max(1)).await?;
         let mut counting = recount.begin(task)?;
-        while let Some(frame) = frames.message().await? {
-            counting.feed(&mut recount.kernel, &frame.data)?;
+        while let Some(Part::Data(data)) = frames.next().await? {
+            counting.feed(&mut recount.kernel, &data)?;
         }
         recount.end(task, counting)?;
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
@@ -12,13 +13,15 @@ use tracing::{debug, warn};
 use tally_common::id::SessionId;
 use tally_proto::PROTOCOL;
 use tally_proto::convert::{PartialHead, SlaveHello, WireError};
+use tally_proto::frames::{Incoming, Part};
 use tally_proto::v1::cluster_server::Cluster as Service;
 use tally_proto::v1::{
-    self, CancelAttempt, Goodbye, MasterCommand, PartialAck, PartialFrame, PartialVerdict,
-    SlaveEvent, StreamTaskRequest, TaskFrame, Welcome, master_command, partial_frame, slave_event,
+    self, CancelAttempt, Goodbye, MasterCommand, PartialAck, PartialFrame, PartialHeader,
+    PartialVerdict, SlaveEvent, StreamTaskRequest, TaskFrame, Welcome, master_command, slave_event,
 };
 
-use super::stream::{self, Replies};
+use super::bulk::elsewhere;
+use super::stream::{self, Frames};
 use crate::cluster::{Cluster, ClusterError, Joined, SessionCommand, Verdict};
 use crate::runs::RunsError;
 
@@ -29,12 +32,13 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The service.
+#[derive(Clone)]
 pub(super) struct ClusterService(pub(super) Cluster);
 
 #[tonic::async_trait]
 impl Service for ClusterService {
     type JoinStream = ReceiverStream<Result<MasterCommand, Status>>;
-    type StreamTaskStream = Replies<TaskFrame>;
+    type StreamTaskStream = tokio_stream::Empty<Result<TaskFrame, Status>>;
 
     async fn join(
         &self,
@@ -59,34 +63,44 @@ impl Service for ClusterService {
 
     async fn stream_task(
         &self,
-        request: Request<StreamTaskRequest>,
+        _: Request<StreamTaskRequest>,
     ) -> Result<Response<Self::StreamTaskStream>, Status> {
-        let request = request.into_inner();
+        Err(elsewhere())
+    }
+
+    async fn return_partial(
+        &self,
+        _: Request<Streaming<PartialFrame>>,
+    ) -> Result<Response<PartialAck>, Status> {
+        Err(elsewhere())
+    }
+}
+
+impl ClusterService {
+    /// `StreamTask`.
+    pub(super) async fn task(&self, request: StreamTaskRequest) -> Result<Frames, Status> {
         let (message_id, session) = request.parts()?;
         let task = self.0.task_bytes(session, message_id).await?;
         if request.again {
             warn!(%message_id, %session, "a task's bytes arrived damaged");
             stream::check(task.clone()).await?;
         }
-        let wrap = |data| TaskFrame { data };
-        let frames = stream::file(&task.path, task.offset, task.len, wrap, ()).await?;
-        Ok(Response::new(frames))
+        stream::file(&task.path, task.offset, task.len, ())
     }
 
-    async fn return_partial(
-        &self,
-        request: Request<Streaming<PartialFrame>>,
-    ) -> Result<Response<PartialAck>, Status> {
-        let mut frames = request.into_inner();
+    /// `ReturnPartial`.
+    pub(super) async fn partial(&self, mut frames: Incoming) -> Result<PartialAck, Status> {
         let (head, patient) = match next(&mut frames).await? {
-            Some(partial_frame::Frame::Header(header)) => {
+            Some(Part::Header(header)) => {
+                let header = PartialHeader::decode(header)
+                    .map_err(|error| Status::internal(error.to_string()))?;
                 let patient = header.patient;
                 (PartialHead::try_from(header)?, patient)
             }
             _ => return Err(WireError::Missing("header").into()),
         };
         match self.receive(head, &mut frames).await {
-            Ok(verdict) => Ok(Response::new(ack(verdict))),
+            Ok(verdict) => Ok(ack(verdict)),
             // The slave is to send it again when there is room.
             Err(ReceiveError::Partial(ClusterError::Runs(error))) if error.is_ours() => {
                 warn!(message_id = %head.message_id, %error, "a partial can not be stored yet");
@@ -104,7 +118,7 @@ impl Service for ClusterService {
                 let reason = error.to_string();
                 let failed = reason.clone();
                 self.0.partial_refused(head.session, head.message_id, head.attempt, failed).await?;
-                Ok(Response::new(ack(Verdict::Rejected(reason))))
+                Ok(ack(Verdict::Rejected(reason)))
             }
             Err(ReceiveError::Call(status)) => Err(status),
         }
@@ -121,11 +135,11 @@ impl ClusterService {
     async fn receive(
         &self,
         head: PartialHead,
-        frames: &mut Streaming<PartialFrame>,
+        frames: &mut Incoming,
     ) -> Result<Verdict, ReceiveError> {
         let mut run = self.0.receive(head).map_err(ReceiveError::Partial)?;
         while let Some(frame) = next(frames).await.map_err(ReceiveError::Call)? {
-            let partial_frame::Frame::Data(data) = frame else {
+            let Part::Data(data) = frame else {
                 return Err(ReceiveError::Call(WireError::Missing("data").into()));
             };
             block_in_place(|| run.write(&data))
@@ -137,12 +151,8 @@ impl ClusterService {
     }
 }
 
-async fn next(
-    frames: &mut Streaming<PartialFrame>,
-) -> Result<Option<partial_frame::Frame>, Status> {
-    let frame = timeout(FRAME_TIMEOUT, frames.message()).await;
-    let frame = frame.map_err(|_| Status::deadline_exceeded("the partial has stalled"))??;
-    Ok(frame.and_then(|frame| frame.frame))
+async fn next(frames: &mut Incoming) -> Result<Option<Part>, Status> {
+    frames.next_within(FRAME_TIMEOUT, "partial").await
 }
 
 fn ack(verdict: Verdict) -> PartialAck {

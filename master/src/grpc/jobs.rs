@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -16,15 +16,17 @@ use tally_proto::convert::{
     WireError, draft_from_wire, full_receipt_to_wire, job_id_from_text, job_to_wire,
     optional_job_id, priority_from_wire, slave_to_wire,
 };
+use tally_proto::frames::{Incoming, Part};
 use tally_proto::v1::jobs_server::Jobs as Service;
 use tally_proto::v1::{
     self, CancelRequest, DataFrame, DeleteReply, DeleteRequest, FindUploadReply, FindUploadRequest,
     GetReceiptRequest, GetRequest, InputRequest, Job, ListReply, ListRequest, RejectsRequest,
     ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader, SubmitReply,
-    WatchRequest, submit_frame,
+    WatchRequest,
 };
 
-use super::stream::{self, Replies};
+use super::bulk::elsewhere;
+use super::stream::{self, Frames};
 use crate::coordinator::Stopped;
 use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
@@ -34,35 +36,25 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest name of a job, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
+/// Of what is served elsewhere.
+type Nothing = tokio_stream::Empty<Result<DataFrame, Status>>;
+
 /// The service.
+#[derive(Clone)]
 pub(super) struct JobsService(pub(super) Jobs);
 
 #[tonic::async_trait]
 impl Service for JobsService {
     type WatchStream = ReceiverStream<Result<Job, Status>>;
-    type ResultStream = Replies<DataFrame>;
-    type RejectsStream = Replies<DataFrame>;
-    type InputStream = Replies<DataFrame>;
+    type ResultStream = Nothing;
+    type RejectsStream = Nothing;
+    type InputStream = Nothing;
 
     async fn submit(
         &self,
-        request: Request<Streaming<SubmitFrame>>,
+        _: Request<Streaming<SubmitFrame>>,
     ) -> Result<Response<SubmitReply>, Status> {
-        let mut frames = request.into_inner();
-        let mut upload = match next(&mut frames).await? {
-            Some(submit_frame::Frame::Header(header)) => self.begin(header).await?,
-            _ => return Err(refused(WireError::Missing("header"))),
-        };
-        while let Some(frame) = next(&mut frames).await? {
-            let submit_frame::Frame::Data(data) = frame else {
-                return Err(refused(WireError::Missing("data")));
-            };
-            if !upload.push(data).await {
-                break;
-            }
-        }
-        let job = upload.finish().await?;
-        Ok(Response::new(SubmitReply { job_id: job.to_string() }))
+        Err(elsewhere())
     }
 
     async fn find_upload(
@@ -87,13 +79,8 @@ impl Service for JobsService {
         Ok(Response::new(full_receipt_to_wire(&receipt)))
     }
 
-    async fn input(
-        &self,
-        request: Request<InputRequest>,
-    ) -> Result<Response<Self::InputStream>, Status> {
-        let InputRequest { job_id: id, offset, length } = request.into_inner();
-        let file = self.0.input(job_id(&id)?).await?;
-        Ok(Response::new(stream::download(file, offset, length).await?))
+    async fn input(&self, _: Request<InputRequest>) -> Result<Response<Self::InputStream>, Status> {
+        Err(elsewhere())
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Job>, Status> {
@@ -141,18 +128,16 @@ impl Service for JobsService {
 
     async fn result(
         &self,
-        request: Request<ResultRequest>,
+        _: Request<ResultRequest>,
     ) -> Result<Response<Self::ResultStream>, Status> {
-        let file = self.0.result(job_id(&request.get_ref().job_id)?).await?;
-        Ok(Response::new(stream::download(file, 0, 0).await?))
+        Err(elsewhere())
     }
 
     async fn rejects(
         &self,
-        request: Request<RejectsRequest>,
+        _: Request<RejectsRequest>,
     ) -> Result<Response<Self::RejectsStream>, Status> {
-        let file = self.0.rejects(job_id(&request.get_ref().job_id)?).await?;
-        Ok(Response::new(stream::download(file, 0, 0).await?))
+        Err(elsewhere())
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<Job>, Status> {
@@ -175,6 +160,44 @@ impl Service for JobsService {
 }
 
 impl JobsService {
+    /// `Submit`.
+    pub(super) async fn take_in(&self, mut frames: Incoming) -> Result<SubmitReply, Status> {
+        let mut upload = match next(&mut frames).await? {
+            Some(Part::Header(header)) => {
+                let header = SubmitHeader::decode(header)
+                    .map_err(|error| Status::internal(error.to_string()))?;
+                self.begin(header).await?
+            }
+            _ => return Err(refused(WireError::Missing("header"))),
+        };
+        while let Some(frame) = next(&mut frames).await? {
+            let Part::Data(data) = frame else {
+                return Err(refused(WireError::Missing("data")));
+            };
+            if !upload.push(data).await {
+                break;
+            }
+        }
+        let job = upload.finish().await?;
+        Ok(SubmitReply { job_id: job.to_string() })
+    }
+
+    /// `Result`.
+    pub(super) async fn result_file(&self, request: ResultRequest) -> Result<Frames, Status> {
+        stream::download(self.0.result(job_id(&request.job_id)?).await?, 0, 0)
+    }
+
+    /// `Rejects`.
+    pub(super) async fn rejects_file(&self, request: RejectsRequest) -> Result<Frames, Status> {
+        stream::download(self.0.rejects(job_id(&request.job_id)?).await?, 0, 0)
+    }
+
+    /// `Input`.
+    pub(super) async fn input_file(&self, request: InputRequest) -> Result<Frames, Status> {
+        let InputRequest { job_id: id, offset, length } = request;
+        stream::download(self.0.input(job_id(&id)?).await?, offset, length)
+    }
+
     /// Begins an upload, or goes on with one.
     async fn begin(&self, header: SubmitHeader) -> Result<Upload, Status> {
         if let Some(resume) = &header.resume {
@@ -223,10 +246,8 @@ fn new_job(header: SubmitHeader) -> Result<NewJob, WireError> {
     })
 }
 
-async fn next(frames: &mut Streaming<SubmitFrame>) -> Result<Option<submit_frame::Frame>, Status> {
-    let frame = timeout(FRAME_TIMEOUT, frames.message()).await;
-    let frame = frame.map_err(|_| Status::deadline_exceeded("the upload has stalled"))??;
-    Ok(frame.and_then(|frame| frame.frame))
+async fn next(frames: &mut Incoming) -> Result<Option<Part>, Status> {
+    frames.next_within(FRAME_TIMEOUT, "upload").await
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -3,38 +3,31 @@
 use std::io;
 use std::path::Path;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use tally_common::limits::FRAME_BYTES;
-use tally_proto::v1::DataFrame;
+use tally_proto::frames::{Buffer, Piece, Shape};
 
 use crate::cluster::TaskBytes;
-use crate::direct::DirectReader;
+use crate::direct::{DirectReader, frame_at};
 use crate::jobs::Download;
 
 /// Frames that are read ahead of the connection.
 const FRAMES_AHEAD: usize = 3;
 
-/// A stream of replies.
-pub(super) type Replies<T> = ReceiverStream<Result<T, Status>>;
+/// A stream of frames: `TaskFrame` and `DataFrame` are alike.
+pub(super) type Frames = ReceiverStream<Result<Piece, Status>>;
 
 /// Streams `len` bytes of a download from `offset` on, or all that follow where it is 0. The job stays
 /// as long as somebody reads.
-pub(super) async fn download(
-    file: Download,
-    offset: u64,
-    len: u64,
-) -> Result<Replies<DataFrame>, Status> {
+pub(super) fn download(file: Download, offset: u64, len: u64) -> Result<Frames, Status> {
     let Download { path, lease, .. } = file;
-    let frame = |data| DataFrame { data };
     let whole = DirectReader::open(&path).and_then(|file| file.len()).map_err(storage)?;
     let rest = whole.saturating_sub(offset);
     let len = if len == 0 { rest } else { len.min(rest) };
-    self::file(&path, offset, len, frame, lease).await
+    self::file(&path, offset, len, lease)
 }
 
 /// Whether the bytes of a task are still those that were taken in.
@@ -44,9 +37,10 @@ pub(super) async fn check(task: TaskBytes) -> Result<(), Status> {
         let file = DirectReader::open(&path)?;
         let (mut at, end, mut crc) = (offset, offset + len, 0);
         while at < end {
-            let frame = file.read(at, (end - at).min(FRAME_BYTES as u64) as usize)?;
-            crc = crc32c::crc32c_append(crc, &frame);
-            at += frame.len() as u64;
+            let (n, mut buffer) = (frame_at(at, end), Buffer::take());
+            let skip = file.read(at, n, &mut buffer)?;
+            crc = crc32c::crc32c_append(crc, &buffer.room()[skip..skip + n]);
+            at += n as u64;
         }
         Ok(crc)
     });
@@ -57,15 +51,13 @@ pub(super) async fn check(task: TaskBytes) -> Result<(), Status> {
     Err(Status::data_loss("the task's bytes are damaged where the master keeps them"))
 }
 
-/// Streams `len` bytes of the file at `path` from `offset` on, each frame wrapped by `wrap`; `kept` is
-/// dropped when that is done.
-pub(super) async fn file<T: Send + 'static>(
+/// Streams `len` bytes of the file at `path` from `offset` on; `kept` is dropped when that is done.
+pub(super) fn file(
     path: &Path,
     offset: u64,
     len: u64,
-    wrap: fn(Bytes) -> T,
     kept: impl Send + 'static,
-) -> Result<Replies<T>, Status> {
+) -> Result<Frames, Status> {
     let file = DirectReader::open(path).map_err(storage)?;
     let end = offset + len;
     let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
@@ -73,8 +65,11 @@ pub(super) async fn file<T: Send + 'static>(
         let _kept = kept;
         let mut at = offset;
         while at < end {
-            let n = (end - at).min(FRAME_BYTES as u64) as usize;
-            let frame = file.read(at, n).map(wrap).map_err(storage);
+            let (n, mut buffer) = (frame_at(at, end), Buffer::take());
+            let read = file.read(at, n, &mut buffer);
+            let frame =
+                read.map(|skip| Piece::Message(buffer.enveloped(Shape::DATA.data, skip, n)));
+            let frame = frame.map_err(storage);
             let broken = frame.is_err();
             // A closed stream means that nobody reads on.
             if frames.blocking_send(frame).is_err() || broken {

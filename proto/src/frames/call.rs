@@ -1,0 +1,76 @@
+//! Calls of the master that carry bulk bytes.
+
+use prost::Message;
+use tokio_stream::{Stream, once};
+use tonic::body::Body;
+use tonic::codec::{Codec, Streaming};
+use tonic::codegen::http::{HeaderValue, Method, Request, Response, Version, header};
+use tonic::codegen::{Service, StdError};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
+
+use super::decode::Shape;
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Piece, message};
+use tally_common::limits::MAX_MESSAGE_BYTES;
+
+/// Asks for a stream of bytes.
+///
+/// # Errors
+/// The master's status, or why it can not be reached.
+pub async fn download(
+    channel: Channel,
+    path: &'static str,
+    request: &impl Message,
+) -> Result<Incoming, Status> {
+    let pieces = once(Ok(Piece::Message(message(request))));
+    let response = call(channel, path, pieces).await?;
+    Ok(Incoming::response(response.into_body(), Shape::DATA))
+}
+
+/// Sends a stream of bytes, and gives the answer.
+///
+/// # Errors
+/// The master's status, or why it can not be reached.
+pub async fn upload<R: Message + Default + 'static>(
+    channel: Channel,
+    path: &'static str,
+    pieces: impl Stream<Item = Result<Piece, Status>> + Send + Unpin + 'static,
+) -> Result<R, Status> {
+    let (head, body) = call(channel, path, pieces).await?.into_parts();
+    let decoder = ProstCodec::<R, R>::default().decoder();
+    let limit = Some(MAX_MESSAGE_BYTES);
+    let mut answers = Streaming::new_response(decoder, body, head.status, None, limit);
+    let answer = answers.message().await?;
+    let answer = answer.ok_or_else(|| Status::internal("the master did not answer"))?;
+    // What comes after it is the status.
+    match answers.message().await? {
+        None => Ok(answer),
+        Some(_) => Err(Status::internal("the master answered twice")),
+    }
+}
+
+async fn call(
+    mut channel: Channel,
+    path: &'static str,
+    pieces: impl Stream<Item = Result<Piece, Status>> + Send + Unpin + 'static,
+) -> Result<Response<Body>, Status> {
+    let mut request = Request::new(Body::new(Outgoing::request(pieces)));
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = tonic::codegen::http::Uri::from_static(path);
+    let headers = request.headers_mut();
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let broken = |error: tonic::transport::Error| Status::from_error(StdError::from(error));
+    std::future::poll_fn(|context| channel.poll_ready(context)).await.map_err(broken)?;
+    let response = channel.call(request).await.map_err(broken)?;
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok => Err(status),
+        // Headers alone, and all is well: only a stream of nothing is answered like that, and no
+        // server of ours does.
+        Some(_) => Err(Status::internal("the answer has a status, and nothing else")),
+        None => Ok(response),
+    }
+}
