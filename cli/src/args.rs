@@ -113,6 +113,10 @@ pub(crate) struct MasterArgs {
     /// deleting jobs
     #[arg(long, env = "TALLY_INSECURE")]
     pub(crate) insecure: bool,
+    /// Let slaves on this machine, or on others that share its file system, read tasks where they lie
+    /// instead of having them sent: those that are started with --read-spool
+    #[arg(long, env = "TALLY_SHARE_SPOOL")]
+    pub(crate) share_spool: bool,
     /// Threads that merge one job's runs [default: as many as there are cores]
     #[arg(long, value_name = "N", env = "TALLY_MERGE_THREADS",
         value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -154,6 +158,10 @@ pub(crate) struct SlaveArgs {
     /// A name for people [default: the host's name and the process id]
     #[arg(long, env = "TALLY_NAME")]
     pub(crate) name: Option<String>,
+    /// Where the master's --data-dir is found here: tasks are read there, if the master lets slaves do so
+    /// (--share-spool), and else sent as ever
+    #[arg(long, value_name = "DIR", env = "TALLY_READ_SPOOL")]
+    pub(crate) read_spool: Option<PathBuf>,
     /// A label for people; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub(crate) labels: Vec<(String, String)>,

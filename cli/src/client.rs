@@ -10,7 +10,7 @@ use tally_common::api::{FullReceipt, JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::limits::MAX_MESSAGE_BYTES;
 use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
-use tally_proto::frames::{self, Incoming, Part, Piece, path};
+use tally_proto::frames::{self, Incoming, Part, Piece, Shape, path};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
     CancelRequest, DeleteRequest, FindUploadReply, FindUploadRequest, GetReceiptRequest,
@@ -84,7 +84,7 @@ impl Client {
     /// A part of a job's input, where the master keeps it.
     pub(crate) async fn input(&mut self, id: JobId, offset: u64, length: u64) -> Outcome<Incoming> {
         let request = InputRequest { job_id: id.to_string(), offset, length };
-        frames::download(self.1.clone(), path::INPUT, &request).await.map_err(refused)
+        frames::download(self.1.clone(), path::INPUT, &request, Shape::DATA).await.map_err(refused)
     }
 
     pub(crate) async fn get(&mut self, id: JobId) -> Outcome<JobView> {
@@ -126,10 +126,12 @@ impl Client {
         let channel = self.1.clone();
         let mut frames = match file {
             File::Result => {
-                frames::download(channel, path::RESULT, &ResultRequest { job_id }).await
+                frames::download(channel, path::RESULT, &ResultRequest { job_id }, Shape::DATA)
+                    .await
             }
             File::Rejects => {
-                frames::download(channel, path::REJECTS, &RejectsRequest { job_id }).await
+                frames::download(channel, path::REJECTS, &RejectsRequest { job_id }, Shape::DATA)
+                    .await
             }
         }
         .map_err(refused)?;

@@ -66,8 +66,8 @@ impl Served {
         config.max_jobs = 64;
         config.disk_reserve = 1 << 20;
         let (jobs, cluster, grpc) = runtime.block_on(async {
-            let master = Master::start(config).await.expect("a new folder can be used");
-            let routes = grpc::routes(master.jobs(), master.cluster()).await;
+            let master = Master::start(config.clone()).await.expect("a new folder can be used");
+            let routes = grpc::routes(master.jobs(), master.cluster(), &config).await;
             (master.jobs(), master.cluster(), routes.into_axum_router())
         });
         let http = gateway::router(jobs.clone(), 64);

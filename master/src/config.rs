@@ -38,6 +38,8 @@ pub struct Config {
     pub retain_keys: Duration,
     /// How long a broken upload may wait to be taken up again.
     pub upload_timeout: Duration,
+    /// Slaves that can may read the bytes of their tasks where they lie, instead of having them sent.
+    pub share_spool: bool,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -62,6 +64,7 @@ impl Config {
             retain: 7 * DAY,
             retain_keys: 400 * DAY,
             upload_timeout: DAY,
+            share_spool: false,
             sweep: Duration::from_secs(30),
         }
     }

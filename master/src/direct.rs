@@ -1,4 +1,5 @@
-//! Large files written and read past the page cache (`O_DIRECT`).
+//! Large files written past the page cache (`O_DIRECT`), to be read as
+//! [`DirectReader`](tally_proto::frames::DirectReader) does.
 //!
 //! A spool or a result is written once and read once, much later or elsewhere. Through the page cache
 //! each of its pages has to be found, filled and thrown out again, which on many machines costs more
@@ -7,22 +8,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
-use tally_common::limits::FRAME_BYTES;
-use tally_proto::frames::{ALIGN, Buffer};
+use tally_proto::frames::{ALIGN, open_direct};
 
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
-
-fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let direct = options.custom_flags(OFlags::DIRECT.bits() as i32).open(path);
-    // EINVAL is how a file system says that it has no direct access.
-    direct.or_else(|_| options.custom_flags(0).open(path))
-}
 
 /// A buffer with room for `len` bytes from an aligned address on, and the offset of that address.
 fn aligned(len: usize) -> (Vec<u8>, usize) {
@@ -54,14 +46,14 @@ impl DirectWriter {
     /// # Errors
     /// Whatever the system gives.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = open(OpenOptions::new().write(true).create(true).truncate(true), path)?;
+        let file = open_direct(OpenOptions::new().write(true).create(true).truncate(true), path)?;
         let (buffer, start) = aligned(WRITE_BYTES);
         Ok(Self { file, patience: None, buffer, start, filled: 0, at: 0 })
     }
 
     /// Takes a file up again behind its first `len` bytes; what follows them is forgotten.
     pub(crate) fn resume(path: &Path, len: u64) -> io::Result<Self> {
-        let file = open(OpenOptions::new().write(true).create(true).truncate(false), path)?;
+        let file = open_direct(OpenOptions::new().write(true).create(true).truncate(false), path)?;
         if file.metadata()?.len() < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -164,51 +156,11 @@ impl Write for DirectWriter {
     }
 }
 
-/// A file that is read at any offset.
-pub(crate) struct DirectReader(File);
-
-impl DirectReader {
-    /// Opens the file.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        open(OpenOptions::new().read(true), path).map(Self)
-    }
-
-    /// Its length in bytes.
-    pub(crate) fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    /// Reads `len` bytes at `offset` into a frame's buffer, at most a frame: gives where in it they
-    /// begin.
-    ///
-    /// # Errors
-    /// Whatever the system gives, and `UnexpectedEof` where the file does not have so many.
-    pub(crate) fn read(&self, offset: u64, len: usize, into: &mut Buffer) -> io::Result<usize> {
-        let skip = (offset % ALIGN as u64) as usize;
-        let blocks = (skip + len).next_multiple_of(ALIGN);
-        let room = &mut into.room()[..blocks];
-        let mut filled = 0;
-        while filled < skip + len {
-            match self.0.read_at(&mut room[filled..], offset - skip as u64 + filled as u64) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(skip)
-    }
-}
-
-/// How many bytes to read at `offset` of those that end at `end`: a frame, or less so that the next one
-/// begins where a block does.
-pub(crate) fn frame_at(offset: u64, end: u64) -> usize {
-    (end - offset).min(FRAME_BYTES as u64 - offset % ALIGN as u64) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use tally_proto::frames::{Buffer, DirectReader};
 
     use super::*;
 

@@ -110,9 +110,8 @@ impl Master {
             // An error means that the sender is gone, and so is the server.
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        let most = self.config.max_connections;
         let stopping = stopped(stop.subscribe());
-        let grpc = grpc::serve(grpc.into(), self.jobs(), self.cluster(), most, stopping);
+        let grpc = grpc::serve(grpc.into(), self.jobs(), self.cluster(), &self.config, stopping);
         let http = gateway::serve(http, self.jobs(), &self.config, stopped(stop.subscribe()));
         let servers =
             async { tokio::try_join!(async { Ok(grpc.await?) }, async { Ok(http.await?) }) };

@@ -1,6 +1,7 @@
 //! What a slave needs to know to start.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tally_common::backoff::Backoff;
@@ -19,6 +20,9 @@ pub struct Config {
     pub workers: u32,
     /// Free-form labels, for people.
     pub labels: BTreeMap<String, String>,
+    /// A folder of this machine that is the master's data folder: tasks are read there where the master
+    /// allows that, instead of having them sent.
+    pub read_spool: Option<PathBuf>,
     /// Waits between attempts to reach the master.
     pub reconnect: Backoff,
     /// How long a draining slave may take to finish what it holds.

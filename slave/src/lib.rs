@@ -8,4 +8,5 @@ pub mod kernel;
 mod outbox;
 mod remote;
 pub mod session;
+mod spool;
 pub mod worker;

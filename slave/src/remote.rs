@@ -1,20 +1,26 @@
 //! The gRPC side of a slave: the connection, the bytes of a task, the return of a partial.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tracing::debug;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::{MessageId, SessionId};
 use tally_proto::frames::{self, Part, Piece, Shape, path};
-use tally_proto::v1::{self, PartialAck, PartialVerdict, partial_frame::Frame};
+use tally_proto::v1::{self, PartialAck, PartialVerdict, SpoolRange, partial_frame::Frame};
 
 use crate::config::Config;
+use crate::spool::Spooled;
 use crate::worker::{Partial, SourceError, TaskSource};
 
 /// Pieces of a task that may wait on this side, each at most a frame: what keeps a worker fed while the
@@ -29,16 +35,27 @@ const TRANSFERS: u32 = 8;
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
 
 /// Connects to the master.
-pub(crate) async fn connect(config: &Config) -> Result<Channel, tonic::Status> {
+pub(crate) async fn connect(config: &Config) -> Result<Channel, Status> {
     tally_proto::channel::connect(&config.master).await
 }
 
+/// Where the bytes of a task come from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) channel: Channel,
+    pub(crate) task: MessageId,
+    pub(crate) session: SessionId,
+    /// Where they may be read instead of being sent.
+    pub(crate) read_spool: Option<PathBuf>,
+}
+
+/// Pieces of a task on their way to the worker.
+type Pieces = mpsc::Sender<Result<Bytes, SourceError>>;
+
 /// The bytes of a task as they come over gRPC.
 pub(crate) struct RemoteSource {
-    frames: mpsc::Receiver<Result<Bytes, SourceError>>,
-    channel: Channel,
-    task: MessageId,
-    session: SessionId,
+    pieces: mpsc::Receiver<Result<Bytes, SourceError>>,
+    origin: Origin,
     runtime: Handle,
     /// Times that the bytes have not arrived as they should.
     tries: u32,
@@ -46,7 +63,7 @@ pub(crate) struct RemoteSource {
 
 impl TaskSource for RemoteSource {
     fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
-        self.frames.blocking_recv().transpose()
+        self.pieces.blocking_recv().transpose()
     }
 
     fn again(&mut self, damaged: bool) -> bool {
@@ -54,24 +71,25 @@ impl TaskSource for RemoteSource {
         if self.tries >= TRANSFERS {
             return false;
         }
+        // What could not be read here is sent.
+        self.origin.read_spool = None;
         let _runtime = self.runtime.enter();
-        let request = v1::StreamTaskRequest::of(self.task, self.session, damaged);
-        self.frames = start(self.channel.clone(), request, pause(self.task, self.tries));
+        let wait = pause(self.origin.task, self.tries);
+        self.pieces = start(self.origin.clone(), damaged, wait);
         true
     }
 }
 
 /// Starts to fetch a task; the fetch stops when the source is dropped. Must be called within a tokio
 /// runtime.
-pub(crate) fn fetch(channel: Channel, task: MessageId, session: SessionId) -> RemoteSource {
-    let request = v1::StreamTaskRequest::of(task, session, false);
-    let frames = start(channel.clone(), request, Duration::ZERO);
-    RemoteSource { frames, channel, task, session, runtime: Handle::current(), tries: 0 }
+pub(crate) fn fetch(origin: Origin) -> RemoteSource {
+    let pieces = start(origin.clone(), false, Duration::ZERO);
+    RemoteSource { pieces, origin, runtime: Handle::current(), tries: 0 }
 }
 
 fn start(
-    channel: Channel,
-    request: v1::StreamTaskRequest,
+    mut origin: Origin,
+    again: bool,
     wait: Duration,
 ) -> mpsc::Receiver<Result<Bytes, SourceError>> {
     let (pieces, source) = mpsc::channel(FRAMES_AHEAD);
@@ -80,29 +98,72 @@ fn start(
         if !wait.is_zero() {
             sleep(wait).await;
         }
-        let mut stream = match frames::download(channel, path::STREAM_TASK, &request).await {
-            Ok(stream) => stream,
-            Err(status) => {
-                let _ = pieces.send(Err(source_error(&status))).await;
-                return;
+        let mut passed = pass_on(&origin, again, &pieces).await;
+        if let Ok(Some(range)) = &passed {
+            let folder = origin.read_spool.take().unwrap_or_default();
+            match open(folder, range.clone()).await {
+                Ok(spooled) => {
+                    debug!(task = %origin.task, "reading a task where it lies");
+                    return read(spooled, pieces);
+                }
+                Err(error) => {
+                    debug!(task = %origin.task, %error, "the spool can not be read here");
+                    passed = pass_on(&origin, again, &pieces).await;
+                }
             }
-        };
-        loop {
-            let piece = match stream.next().await {
-                Ok(Some(Part::Data(data))) => Ok(data),
-                // A task has no header.
-                Ok(Some(Part::Header(_))) => continue,
-                Ok(None) => return,
-                Err(status) => Err(source_error(&status)),
-            };
-            let broken = piece.is_err();
+        }
+        if let Err(status) = passed {
+            // A receiver that is gone has lost interest.
+            let _ = pieces.send(Err(source_error(&status))).await;
+        }
+    });
+    source
+}
+
+/// Passes the bytes on as they are sent; or gives where they lie.
+async fn pass_on(
+    origin: &Origin,
+    again: bool,
+    pieces: &Pieces,
+) -> Result<Option<SpoolRange>, Status> {
+    let mut request = v1::StreamTaskRequest::of(origin.task, origin.session, again);
+    request.reads_spool = origin.read_spool.is_some();
+    let channel = origin.channel.clone();
+    let mut stream = frames::download(channel, path::STREAM_TASK, &request, Shape::TASK).await?;
+    while let Some(part) = stream.next().await? {
+        match part {
             // A receiver that is gone has lost interest: dropping the stream cancels it.
-            if pieces.send(piece).await.is_err() || broken {
+            Part::Data(data) => {
+                if pieces.send(Ok(data)).await.is_err() {
+                    return Ok(None);
+                }
+            }
+            Part::Header(range) if request.reads_spool => {
+                let range = SpoolRange::decode(range);
+                return range.map(Some).map_err(|error| Status::internal(error.to_string()));
+            }
+            Part::Header(_) => return Err(Status::internal("nobody asked for a place")),
+        }
+    }
+    Ok(None)
+}
+
+async fn open(folder: PathBuf, range: SpoolRange) -> io::Result<Spooled> {
+    let opened = spawn_blocking(move || Spooled::open(&folder, &range)).await;
+    opened.map_err(io::Error::other)?
+}
+
+/// Reads ahead of the worker, on a thread of its own.
+fn read(spooled: Spooled, pieces: Pieces) {
+    spawn_blocking(move || {
+        for piece in spooled {
+            let piece = piece.map_err(|error| SourceError::Broken(error.to_string()));
+            let broken = piece.is_err();
+            if pieces.blocking_send(piece).is_err() || broken {
                 return;
             }
         }
     });
-    source
 }
 
 /// The wait after bytes have not arrived as they should so many times.
@@ -110,7 +171,7 @@ fn pause(task: MessageId, tries: u32) -> Duration {
     PAUSE.wait(tries.saturating_sub(1), task.uuid().as_u64_pair().1)
 }
 
-fn source_error(status: &tonic::Status) -> SourceError {
+fn source_error(status: &Status) -> SourceError {
     match status.code() {
         Code::NotFound => SourceError::Gone,
         Code::DataLoss => SourceError::Lost(status.message().to_owned()),
@@ -134,7 +195,7 @@ pub(crate) async fn hand_in(
     channel: Channel,
     session: SessionId,
     partial: Partial,
-) -> Result<Verdict, tonic::Status> {
+) -> Result<Verdict, Status> {
     let mut damaged = 0;
     loop {
         let patient = damaged + 1 < TRANSFERS;
@@ -154,7 +215,7 @@ async fn send(
     session: SessionId,
     partial: Partial,
     patient: bool,
-) -> Result<Verdict, tonic::Status> {
+) -> Result<Verdict, Status> {
     let head = v1::PartialHeader { patient, ..partial.head(session).to_wire() };
     let header = v1::PartialFrame { frame: Some(Frame::Header(head)) };
     let header = Piece::Message(frames::message(&header));

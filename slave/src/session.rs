@@ -244,7 +244,13 @@ impl Slave {
         let attempt = (assignment.message_id, assignment.attempt);
         debug!(message_id = %attempt.0, attempt = attempt.1, job = %assignment.job, "assigned");
         let progress = Progress::default();
-        let source = Box::new(remote::fetch(link.channel.clone(), attempt.0, link.session));
+        let origin = remote::Origin {
+            channel: link.channel.clone(),
+            task: attempt.0,
+            session: link.session,
+            read_spool: self.config.read_spool.clone(),
+        };
+        let source = Box::new(remote::fetch(origin));
         let execution = Execution { assignment, source, progress: progress.clone() };
         match self.workers.submit(execution) {
             Ok(()) => {

@@ -8,6 +8,7 @@ mod disk;
 mod faults;
 mod http;
 mod limits;
+mod nearby;
 mod receipt;
 mod restart;
 mod retention;

@@ -19,6 +19,8 @@ pub struct Options {
     pub envs: Vec<(String, String)>,
     /// More flags of the master.
     pub flags: Vec<String>,
+    /// More flags of the slaves.
+    pub slave_flags: Vec<String>,
     /// The master's data folder, if not within the cluster's own.
     pub data_dir: Option<PathBuf>,
 }
@@ -79,7 +81,7 @@ impl Cluster {
         self.started += 1;
         let mut command = self.options.command();
         command.args(["slave", "--master", &self.grpc, "--name", &name]);
-        command.args(["--workers", &workers.to_string()]);
+        command.args(["--workers", &workers.to_string()]).args(&self.options.slave_flags);
         self.slaves.push(Process::start(&name, command));
         self.slaves.last_mut().expect("one has just been pushed")
     }

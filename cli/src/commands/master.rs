@@ -33,6 +33,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     if let Some(threads) = args.merge_threads {
         config.merge_threads = threads as usize;
     }
+    config.share_spool = args.share_spool;
     config.retain = args.retain_days;
     config.upload_timeout = args.upload_hours;
     config.disk_reserve = args.disk_reserve;

@@ -18,6 +18,7 @@ use crate::{generate, memory};
 /// Runs what the command line asks for.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let format = args.output;
+    memory::keep_frames();
     match args.command {
         Command::Generate(args) => generate::run(&args),
         Command::Master(args) => {

@@ -16,6 +16,7 @@ pub(crate) async fn run(args: SlaveArgs) -> anyhow::Result<()> {
         name: args.name.unwrap_or_else(default_name),
         workers: args.workers.unwrap_or_else(cores),
         labels: args.labels.into_iter().collect(),
+        read_spool: args.read_spool,
         reconnect: Config::RECONNECT,
         grace: args.grace,
     };

@@ -33,7 +33,11 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The service.
 #[derive(Clone)]
-pub(super) struct ClusterService(pub(super) Cluster);
+pub(super) struct ClusterService {
+    pub(super) cluster: Cluster,
+    /// Slaves that can may read tasks where they lie.
+    pub(super) share_spool: bool,
+}
 
 #[tonic::async_trait]
 impl Service for ClusterService {
@@ -46,10 +50,10 @@ impl Service for ClusterService {
     ) -> Result<Response<Self::JoinStream>, Status> {
         let mut events = request.into_inner();
         let hello = hello(&mut events).await?;
-        let joined = self.0.join(hello).await?;
+        let joined = self.cluster.join(hello).await?;
         let session = joined.session;
         let (commands, replies) = mpsc::channel(16);
-        let cluster = self.0.clone();
+        let cluster = self.cluster.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = down(joined, &commands) => {}
@@ -80,12 +84,17 @@ impl ClusterService {
     /// `StreamTask`.
     pub(super) async fn task(&self, request: StreamTaskRequest) -> Result<Frames, Status> {
         let (message_id, session) = request.parts()?;
-        let task = self.0.task_bytes(session, message_id).await?;
+        let task = self.cluster.task_bytes(session, message_id).await?;
         if request.again {
             warn!(%message_id, %session, "a task's bytes arrived damaged");
             stream::check(task.clone()).await?;
         }
-        stream::file(&task.path, task.offset, task.len, ())
+        let place =
+            if request.reads_spool && self.share_spool { stream::place(&task) } else { None };
+        match place {
+            Some(place) => Ok(place),
+            None => stream::file(&task.path, task.offset, task.len, ()),
+        }
     }
 
     /// `ReturnPartial`.
@@ -117,7 +126,9 @@ impl ClusterService {
                 warn!(message_id = %head.message_id, %error, "a partial was rejected");
                 let reason = error.to_string();
                 let failed = reason.clone();
-                self.0.partial_refused(head.session, head.message_id, head.attempt, failed).await?;
+                self.cluster
+                    .partial_refused(head.session, head.message_id, head.attempt, failed)
+                    .await?;
                 Ok(ack(Verdict::Rejected(reason)))
             }
             Err(ReceiveError::Call(status)) => Err(status),
@@ -137,7 +148,7 @@ impl ClusterService {
         head: PartialHead,
         frames: &mut Incoming,
     ) -> Result<Verdict, ReceiveError> {
-        let mut run = self.0.receive(head).map_err(ReceiveError::Partial)?;
+        let mut run = self.cluster.receive(head).map_err(ReceiveError::Partial)?;
         while let Some(frame) = next(frames).await.map_err(ReceiveError::Call)? {
             let Part::Data(data) = frame else {
                 return Err(ReceiveError::Call(WireError::Missing("data").into()));
@@ -147,7 +158,7 @@ impl ClusterService {
         }
         let run = block_in_place(|| run.finish());
         let run = run.map_err(|error| ReceiveError::Partial(error.into()))?;
-        self.0.hand_in(run).await.map_err(|error| ReceiveError::Call(error.into()))
+        self.cluster.hand_in(run).await.map_err(|error| ReceiveError::Call(error.into()))
     }
 }
 

@@ -22,12 +22,13 @@ use tally_proto::v1::jobs_server::JobsServer;
 pub use listen::Listener;
 
 use crate::cluster::Cluster;
+use crate::config::Config;
 use crate::jobs::Jobs;
 
 /// Streams that one client may have open at a time.
 const MAX_STREAMS: u32 = 4096;
 
-/// Serves gRPC on `listener`, on at most `connections` connections at a time, until `shutdown` resolves, then lets calls under way end.
+/// Serves gRPC on `listener`, until `shutdown` resolves, then lets calls under way end.
 ///
 /// # Errors
 /// Where the listener fails.
@@ -35,10 +36,10 @@ pub async fn serve(
     listener: Listener,
     jobs: Jobs,
     cluster: Cluster,
-    connections: usize,
+    config: &Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = listener.incoming(connections);
+    let incoming = listener.incoming(config.max_connections);
     Server::builder()
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -47,7 +48,7 @@ pub async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes(jobs, cluster).await)
+        .add_routes(routes(jobs, cluster, config).await)
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
 }
@@ -56,9 +57,12 @@ pub async fn serve(
 ///
 /// # Panics
 /// Never: the descriptors are compiled in.
-pub async fn routes(jobs: Jobs, cluster: Cluster) -> Routes {
+pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let (jobs, cluster) = (jobs::JobsService(jobs), cluster::ClusterService(cluster));
+    let (jobs, cluster) = (
+        jobs::JobsService(jobs),
+        cluster::ClusterService { cluster, share_spool: config.share_spool },
+    );
     let (of_jobs, of_cluster) = (jobs.clone(), cluster.clone());
     let jobs = JobsServer::new(jobs)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)

@@ -8,10 +8,10 @@ use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use tally_proto::frames::{Buffer, Piece, Shape};
+use tally_proto::frames::{Buffer, DirectReader, Piece, Shape, frame_at, message};
+use tally_proto::v1::{SpoolRange, TaskFrame};
 
 use crate::cluster::TaskBytes;
-use crate::direct::{DirectReader, frame_at};
 use crate::jobs::Download;
 
 /// Frames that are read ahead of the connection.
@@ -28,6 +28,17 @@ pub(super) fn download(file: Download, offset: u64, len: u64) -> Result<Frames, 
     let rest = whole.saturating_sub(offset);
     let len = if len == 0 { rest } else { len.min(rest) };
     self::file(&path, offset, len, lease)
+}
+
+/// Says where a task's bytes lie, to a slave that can read them there; `None` where the path has no words.
+pub(super) fn place(task: &TaskBytes) -> Option<Frames> {
+    let path = std::path::absolute(&*task.path).ok()?;
+    let path = path.to_str()?.to_owned();
+    let spool = SpoolRange { path, offset: task.offset, bytes: task.len };
+    let frame = TaskFrame { spool: Some(spool), ..TaskFrame::default() };
+    let (frames, stream) = mpsc::channel(1);
+    frames.try_send(Ok(Piece::Message(message(&frame)))).ok()?;
+    Some(ReceiverStream::new(stream))
 }
 
 /// Whether the bytes of a task are still those that were taken in.

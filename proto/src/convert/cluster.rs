@@ -273,7 +273,7 @@ impl v1::StreamTaskRequest {
     /// Asks for a task's bytes; `again` where they came and were damaged.
     pub fn of(message_id: MessageId, session: SessionId, again: bool) -> Self {
         let message_id = uuid_to_bytes(message_id.uuid());
-        Self { message_id, session_id: uuid_to_bytes(session.uuid()), again }
+        Self { message_id, session_id: uuid_to_bytes(session.uuid()), again, reads_spool: false }
     }
 
     /// Which task, and who asks.

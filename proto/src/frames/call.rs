@@ -23,10 +23,11 @@ pub async fn download(
     channel: Channel,
     path: &'static str,
     request: &impl Message,
+    shape: Shape,
 ) -> Result<Incoming, Status> {
     let pieces = once(Ok(Piece::Message(message(request))));
     let response = call(channel, path, pieces).await?;
-    Ok(Incoming::response(response.into_body(), Shape::DATA))
+    Ok(Incoming::response(response.into_body(), shape))
 }
 
 /// Sends a stream of bytes, and gives the answer.

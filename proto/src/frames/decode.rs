@@ -19,7 +19,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// `TaskFrame` and `DataFrame`.
+    /// `TaskFrame`, whose header is the place of the bytes.
+    pub const TASK: Self = Self { header: Some(2), data: 1 };
+    /// `DataFrame`, and a `TaskFrame` of bytes.
     pub const DATA: Self = Self { header: None, data: 1 };
     /// `SubmitFrame` and `PartialFrame`.
     pub const HEADER_AND_DATA: Self = Self { header: Some(1), data: 2 };

@@ -8,12 +8,14 @@
 
 mod call;
 mod decode;
+mod file;
 mod incoming;
 mod outgoing;
 mod pool;
 
 pub use call::{download, upload};
 pub use decode::{FrameError, Frames, Part, Shape};
+pub use file::{DirectReader, frame_at, open_direct};
 pub use incoming::{Incoming, request};
 pub use outgoing::{Outgoing, Piece, message, respond, respond_once};
 pub use pool::{ALIGN, Buffer};

@@ -104,7 +104,7 @@ async fn what_is_sent_is_what_a_generated_client_sends() {
         let mut buffer = Buffer::take();
         assert_eq!(buffer.room().as_ptr().align_offset(ALIGN), 0);
         buffer.room()[5..5 + len].copy_from_slice(&bytes);
-        let frame = TaskFrame { data: bytes.into() };
+        let frame = TaskFrame { data: bytes.into(), spool: None };
         let found = sent(vec![Piece::Message(buffer.enveloped(1, 5, len))]).await;
         // A generated encoder leaves an empty field out.
         assert!(found == encoded(&frame) || len == 0, "{len} bytes in a buffer");
