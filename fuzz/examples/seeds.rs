@@ -283,8 +283,12 @@ fn slaves(spec: &Spec) -> std::io::Result<()> {
             event(v1::slave_event::Event::Draining(v1::Draining {})),
         ],
     )?;
-    let request =
-        v1::StreamTaskRequest { message_id: bytes(task), session_id: bytes(session), again: true };
+    let request = v1::StreamTaskRequest {
+        message_id: bytes(task),
+        session_id: bytes(session),
+        again: true,
+        ..Default::default()
+    };
     call("task", 13, &[request.encode_to_vec()])?;
     let header = RunHeader::of(spec, MessageId::from_uuid(task));
     let totals = TaskTotals { records: 0, bytes: 32, ..TaskTotals::default() };

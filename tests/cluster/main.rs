@@ -16,3 +16,4 @@ mod rogue;
 mod same;
 mod seed;
 mod submission;
+mod wire;

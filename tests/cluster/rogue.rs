@@ -8,8 +8,8 @@ use tally_proto::convert::{Assignment, PartialHead, SlaveHello};
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::partial_frame::Frame;
 use tally_proto::v1::{
-    MasterCommand, PartialAck, PartialFrame, PartialVerdict, SlaveEvent, master_command,
-    slave_event,
+    MasterCommand, PartialAck, PartialFrame, PartialVerdict, SlaveEvent, StreamTaskRequest,
+    master_command, slave_event,
 };
 use tally_tests::{Cluster, eventually, input};
 use tokio::runtime::Runtime;
@@ -69,6 +69,20 @@ impl Rogue {
                     return Assignment::try_from(assign).unwrap();
                 }
             }
+        })
+    }
+
+    /// The bytes of a task, as they are sent.
+    fn bytes(&mut self, assignment: &Assignment) -> Vec<u8> {
+        let request = StreamTaskRequest::of(assignment.message_id, self.session, false);
+        let client = &mut self.client;
+        self.runtime.block_on(async {
+            let mut frames = client.stream_task(request).await.unwrap().into_inner();
+            let mut all = Vec::new();
+            while let Some(frame) = frames.message().await.unwrap() {
+                all.extend_from_slice(&frame.data);
+            }
+            all
         })
     }
 
@@ -159,6 +173,9 @@ fn false_partials_are_refused_with_a_reason_and_their_slave_set_aside() {
     let total = |task: &Assignment| TaskTotals { bytes: task.bytes, ..TaskTotals::default() };
 
     let task = rogue.assignment();
+    let bytes = rogue.bytes(&task);
+    assert_eq!((bytes.len() as u64, crc32c::crc32c(&bytes)), (task.bytes, task.crc32c));
+    assert!(plays.as_bytes().ends_with(&bytes));
     let (head, mut run) = rogue.answer(&task, total(&task));
     run[5] ^= 1;
     rejected(&rogue.hand_in(&head, run), "damaged");
