@@ -46,7 +46,7 @@ fn a_job_by_a_generated_client() {
         let request = ResultRequest { job_id: job_id.clone() };
         assert!(all(jobs.result(request).await).await == expected);
         let request = InputRequest { job_id: job_id.clone(), offset: 5, length: 3_000_000 };
-        assert!(all(jobs.input(request).await).await == &plays.as_bytes()[5..3_000_005]);
+        assert!(all(jobs.input(request).await).await == plays.as_bytes()[5..3_000_005]);
         let refused = jobs.rejects(RejectsRequest { job_id: "none".to_owned() }).await;
         assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
         let headless = SubmitFrame { frame: Some(Frame::Data(Bytes::from_static(b"a"))) };
