@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod merge;
 pub mod read_at;
 mod readers;
+mod removal;
 mod runs;
 pub mod server;
 pub mod spool;

@@ -1,6 +1,5 @@
 //! Carrying out the ledger's commands: what they change outside, and nothing that they decide.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -14,6 +13,7 @@ use super::{Coordinator, Job, Message};
 use crate::cluster::Verdict;
 use crate::finish::{self, FinishError, FinishJob, Finished};
 use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
+use crate::removal::{remove, remove_gently};
 
 impl Coordinator {
     pub(super) fn execute(&mut self, command: Command) {
@@ -189,10 +189,10 @@ impl Coordinator {
         let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
         spawn_blocking(move || {
             if !keep_runs {
-                remove(&folder.join("runs"));
+                remove_gently(&folder.join("runs"));
             }
             if !keep_input {
-                remove(&folder.join("spool"));
+                remove_gently(&folder.join("spool"));
             }
             remove(&folder.join("scratch"));
         });
@@ -239,14 +239,4 @@ pub(super) fn explain(failure: &Failure, job: &Job) -> String {
 /// Bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(super) fn remove(path: &Path) {
-    let removed =
-        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    if let Err(error) = removed
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        warn!(path = %path.display(), %error, "could not be removed");
-    }
 }

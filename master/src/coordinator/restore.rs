@@ -12,11 +12,11 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::run::{ReadAt, RunMeta};
 use tally_common::spec::Spec;
 
-use super::execute::remove;
 use super::{Coordinator, Job};
 use crate::intake::Taken;
 use crate::ledger::{Event, RestoredTask};
 use crate::read_at::FileAt;
+use crate::removal::remove;
 use crate::runs::run_path;
 use crate::spool::is_stored_compressed;
 use crate::store::{KeptRow, Row, StoreError, StoredJob};

@@ -8,8 +8,8 @@ use tracing::{info, warn};
 use tally_common::id::JobId;
 
 use super::Coordinator;
-use super::execute::remove;
 use crate::ledger::Event;
+use crate::removal::remove;
 use crate::store::Row;
 
 impl Coordinator {

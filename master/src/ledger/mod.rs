@@ -106,7 +106,9 @@ impl Ledger {
     pub fn apply(&mut self, event: Event, now: Duration) -> Vec<Command> {
         self.now = self.now.max(now);
         self.notice_pause();
-        let (beat, tick) = (matches!(event, Event::Beat { .. }), matches!(event, Event::Tick));
+        let beat = matches!(event, Event::Beat { .. });
+        #[cfg(any(test, debug_assertions))]
+        let tick = matches!(event, Event::Tick);
         if !beat {
             self.end_quarantines();
         }
