@@ -109,6 +109,7 @@ class Bench:
         """Who counts a kind: Tally, which is first, and the others."""
         ours = [tally.Embedded(self.binary, self.args.threads, self.limits)]
         ours.append(tally.Cluster(self.binary, self.args.threads, self.limits, WORK))
+        ours.append(tally.Nearby(self.binary, self.args.threads, self.limits, WORK))
         if kind != "small":
             return ours, self.peers
         return ours, [found for found in self.peers if found.key == "duckdb"] + self.shell

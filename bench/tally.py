@@ -39,10 +39,10 @@ class Cluster:
     """
 
     ours = True
-    key = "cluster"
+    key, label = "cluster", "tally master, "
 
     def __init__(self, tally: Path, slaves: int, limits: measure.Limits, work: Path):
-        self.label = f"tally master, {slaves} slave{'' if slaves == 1 else 's'}"
+        self.label += f"{slaves} slave{'' if slaves == 1 else 's'}"
         self.tally, self.limits = tally, limits
         self.processes: dict[str, subprocess.Popen] = {}
         self.folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=work))
@@ -55,13 +55,24 @@ class Cluster:
     def _start(self, slaves: int) -> None:
         # Port 0 takes a free port, and the master says which: nobody can take it in between.
         listen = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
-        self._spawn("master", ["--data-dir", self.folder / "data", *listen])
-        self.url = self._said("master", "gRPC on ")
+        self._spawn("master", ["--data-dir", self.folder / "data", *listen, *self.of_master()])
+        self.url = self._address()
         http = self._said("master", "HTTP on ")
         for number in range(1, slaves + 1):
             name = f"slave {number}"
-            self._spawn(name, ["--master", self.url, "--workers", "1", "--name", name])
+            self._spawn(name, ["--master", self.url, "--workers", "1", "--name", name, *self.of_slave()])
         self._wait("the slaves to join", lambda: joined(http) == slaves)
+
+    def of_master(self) -> list:
+        """Further arguments of the master."""
+        return []
+
+    def of_slave(self) -> list:
+        """Further arguments of a slave."""
+        return []
+
+    def _address(self) -> str:
+        return self._said("master", "gRPC on ")
 
     def _spawn(self, name: str, arguments: list) -> None:
         command = [self.tally, name.split()[0], *arguments]
@@ -106,6 +117,26 @@ class Cluster:
             process.kill()
             process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Nearby(Cluster):
+    """The same on one machine whose operator lets them come close: slaves and clients use a Unix socket,
+    and slaves read the master's spool where it lies."""
+
+    key, label = "nearby", "the same by Unix socket and shared spool, "
+
+    def of_master(self) -> list:
+        return ["--grpc-socket", self._socket(), "--share-spool"]
+
+    def of_slave(self) -> list:
+        return ["--read-spool", self.folder / "data"]
+
+    def _address(self) -> str:
+        super()._address()
+        return f"unix:{self._socket()}"
+
+    def _socket(self) -> Path:
+        return self.folder / "socket"
 
 
 def joined(http: str) -> int:

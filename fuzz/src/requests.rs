@@ -184,8 +184,11 @@ pub fn grpc(mut data: &[u8]) {
         }
         let status = trailers.get("grpc-status").map(HeaderValue::as_bytes);
         let message = trailers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
-        // So tonic says that a message is not one, or not there.
+        // So tonic says that a message is not one, or not there; and so the streams of bulk bytes do.
         let malformed = message.starts_with(b"failed%20to%20decode")
+            || message.starts_with(b"a%20message%20can%20not%20be%20decoded")
+            || message == b"the%20stream%20ended%20within%20a%20message"
+            || message == b"the%20request%20has%20no%20message"
             || message.starts_with(b"Missing%20request");
         // So a patient slave is told that its partial arrived damaged.
         let damaged = method == "Cluster/ReturnPartial" && status == Some(DATA_LOSS);

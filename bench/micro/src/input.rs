@@ -15,16 +15,25 @@ pub enum Shape {
     Quoted,
     /// As low, in [`WIDE_COLUMNS`] columns.
     Wide,
+    /// Few songs, but each row on another day of ten thousand years: nothing is dense.
+    Scattered,
+    /// New songs with long names that begin alike: nothing is short.
+    Long,
+    /// Low and unique by turns: what is learned of the one is wrong for the other.
+    Turning,
 }
 
 impl Shape {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("low", Self::Low),
         ("high", Self::High),
         ("unique", Self::Unique),
         ("quoted", Self::Quoted),
         ("wide", Self::Wide),
+        ("scattered", Self::Scattered),
+        ("long", Self::Long),
+        ("turning", Self::Turning),
     ];
 }
 
@@ -49,19 +58,24 @@ pub(crate) fn body(shape: Shape, rows: u32) -> Vec<u8> {
     let mut out = String::new();
     for row in 0..rows {
         let chance = scatter(row);
+        let shape = match shape {
+            Shape::Turning if row / 4096 % 2 == 0 => Shape::Low,
+            Shape::Turning => Shape::Unique,
+            shape => shape,
+        };
         let songs = match shape {
             // Popular ones come up far more often than others.
-            Shape::Low | Shape::Quoted | Shape::Wide => 1 << (chance % 11),
+            Shape::Low | Shape::Quoted | Shape::Wide | Shape::Scattered => 1 << (chance % 11),
             Shape::High => rows / 24 + 1,
-            Shape::Unique => u32::MAX,
+            Shape::Unique | Shape::Long | Shape::Turning => u32::MAX,
         };
-        let song = if shape == Shape::Unique { row } else { scatter(row ^ 0xa5a5) % songs };
+        let song = if songs == u32::MAX { row } else { scatter(row ^ 0xa5a5) % songs };
         let name = scatter(song) as usize;
         let (first, second) = (FIRST[name % 8], SECOND[name / 8 % 8]);
         let (month, day) = (1 + chance / 16 % 12, 1 + chance / 256 % 28);
         let plays = chance >> (8 + chance % 20);
         let written = match shape {
-            Shape::Low | Shape::High | Shape::Unique => {
+            Shape::Low | Shape::High | Shape::Unique | Shape::Turning => {
                 writeln!(out, "{first} {second} {song},2020-{month:02}-{day:02},{plays}")
             }
             Shape::Quoted if song % 5 == 0 => {
@@ -76,6 +90,18 @@ pub(crate) fn body(shape: Shape, rows: u32) -> Vec<u8> {
                     "\"{first} {second} {song}\",\"2020-{month:02}-{day:02}\",\"{plays}\""
                 )
             }
+            Shape::Scattered => {
+                writeln!(
+                    out,
+                    "{first} {second} {song},{:04}-{month:02}-{day:02},{plays}",
+                    chance % 10_000
+                )
+            }
+            Shape::Long => writeln!(
+                out,
+                "The Long and Winding Title of a Song that Nobody Can Remember {first} {second} {song},\
+                 2020-{month:02}-{day:02},{plays}",
+            ),
             Shape::Wide => writeln!(
                 out,
                 "{row},The {second},{first} {second} {song},2020-{month:02}-{day:02},{plays},{},{},DE,\

@@ -2,6 +2,7 @@
 //! micro-benchmarks (`cargo bench -p tally-micro`) and for the guard (`bench/guard`).
 
 mod input;
+pub mod plain;
 
 use std::error::Error;
 use std::io;
@@ -140,5 +141,25 @@ impl Case {
             scratch_dir: Path::new("/nonexistent"),
         };
         Ok(merge_to_csv(&self.spec, runs, &mut io::sink(), &options)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_and_plain_hash_find_the_same_groups() -> Result<(), Anything> {
+        for (name, shape) in Shape::ALL {
+            let case = Case::new(shape, 20_000)?;
+            let merged = case.merge(&case.runs(3)?)?;
+            if shape != Shape::Wide && shape != Shape::Quoted {
+                let groups = plain::count(&case.body);
+                assert_eq!(merged.rows, groups.len() as u64, "{name}");
+                let sum: i128 = groups.iter().map(|(_, sum)| i128::from(*sum)).sum();
+                assert_eq!(merged.totals, [sum], "{name}");
+            }
+        }
+        Ok(())
     }
 }
