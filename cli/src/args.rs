@@ -117,6 +117,10 @@ pub(crate) struct MasterArgs {
     /// instead of having them sent: those that are started with --read-spool
     #[arg(long, env = "TALLY_SHARE_SPOOL")]
     pub(crate) share_spool: bool,
+    /// Count files in this folder where they lie, if that is asked for (submit --in-place): they must not
+    /// be changed meanwhile; may be repeated
+    #[arg(long = "input-dir", value_name = "DIR", env = "TALLY_INPUT_DIR", value_delimiter = ',')]
+    pub(crate) input_dirs: Vec<PathBuf>,
     /// Threads that merge one job's runs [default: as many as there are cores]
     #[arg(long, value_name = "N", env = "TALLY_MERGE_THREADS",
         value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -158,10 +162,10 @@ pub(crate) struct SlaveArgs {
     /// A name for people [default: the host's name and the process id]
     #[arg(long, env = "TALLY_NAME")]
     pub(crate) name: Option<String>,
-    /// Where the master's --data-dir is found here: tasks are read there, if the master lets slaves do so
-    /// (--share-spool), and else sent as ever
-    #[arg(long, value_name = "DIR", env = "TALLY_READ_SPOOL")]
-    pub(crate) read_spool: Option<PathBuf>,
+    /// Where the master's --data-dir is found here, or one of its --input-dir; may be repeated. Tasks are
+    /// read there, if the master lets slaves do so (--share-spool), and else sent as ever
+    #[arg(long, value_name = "DIR", env = "TALLY_READ_SPOOL", value_delimiter = ',')]
+    pub(crate) read_spool: Vec<PathBuf>,
     /// A label for people; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub(crate) labels: Vec<(String, String)>,
@@ -204,7 +208,8 @@ pub(crate) struct CountArgs {
 #[command(after_help = "\
 Examples:
   tally submit plays.csv --wait -o totals.csv
-  tally submit huge.csv.zst --priority low        (prints the job's id)")]
+  tally submit huge.csv.zst --priority low        (prints the job's id)
+  tally submit /srv/plays/2026.csv --in-place     (the master reads it there itself)")]
 pub(crate) struct SubmitArgs {
     /// File to count, plain, gzip or zstd; - is stdin
     pub(crate) file: PathBuf,
@@ -230,6 +235,10 @@ pub(crate) struct SubmitArgs {
     /// Keep the input on the master as long as the result, so that the job can be verified from it
     #[arg(long, env = "TALLY_KEEP_INPUT")]
     pub(crate) keep_input: bool,
+    /// Do not upload the file: the master counts it where it lies, under the same name on its machine, in
+    /// a folder that it was given by --input-dir
+    #[arg(long)]
+    pub(crate) in_place: bool,
     /// Seconds to go on trying when the connection breaks
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds,
         env = "TALLY_RETRY_FOR")]

@@ -70,7 +70,8 @@ impl Upload<'_> {
     /// connection that is left, and the job.
     pub(crate) async fn run(&self, mut header: SubmitHeader) -> anyhow::Result<(Client, JobId)> {
         let shown = self.file.display();
-        let (mut input, size) = open(self.file)?;
+        let in_place = !header.in_place.is_empty();
+        let (mut input, size) = if in_place { (Input::None, Some(0)) } else { open(self.file)? };
         header.size_hint = size.unwrap_or(0);
         let mut client = Client::connect(self.url).await?;
         let mut patience = Patience::new(self.retry_for);
@@ -83,6 +84,17 @@ impl Upload<'_> {
                 return Err(refusal(&status)).with_context(|| {
                     format!("{shown} can not be read again: the upload can not go on")
                 });
+            }
+            if in_place {
+                // The same once more: nothing was sent, and a repeat gets the same job.
+                if !patience.wait(jitter(&header.message_id)).await {
+                    return Err(refusal(&status)).with_context(|| shown.to_string());
+                }
+                if let Ok(again) = Client::connect(self.url).await {
+                    client = again;
+                }
+                input = Input::None;
+                continue;
             }
             eprintln!("The upload broke off ({}); going on with it ...", status.message());
             let offset = loop {
@@ -157,13 +169,15 @@ fn jitter(message_id: &str) -> u64 {
 enum Input {
     Stdin(io::Stdin),
     File(File),
+    /// The master reads it itself.
+    None,
 }
 
 impl Input {
     fn seek_to(&mut self, offset: u64) -> io::Result<()> {
         match self {
             Self::File(file) => file.seek(SeekFrom::Start(offset)).map(|_| ()),
-            Self::Stdin(_) => Err(io::ErrorKind::NotSeekable.into()),
+            Self::Stdin(_) | Self::None => Err(io::ErrorKind::NotSeekable.into()),
         }
     }
 }
@@ -173,6 +187,7 @@ impl Read for Input {
         match self {
             Self::Stdin(stdin) => stdin.read(buffer),
             Self::File(file) => file.read(buffer),
+            Self::None => Ok(0),
         }
     }
 }

@@ -109,6 +109,9 @@ pub struct JobView {
     /// It failed because its input never came whole: what was sent may be sent again.
     #[serde(default)]
     pub input_lost: bool,
+    /// Where its input lies on the master's machine, where it is counted there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place: Option<String>,
     /// How far it is.
     pub progress: Progress,
     /// How many tasks are where.

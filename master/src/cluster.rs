@@ -46,6 +46,8 @@ pub struct TaskBytes {
     pub len: u64,
     /// CRC-32C of its bytes as they were taken in.
     pub crc32c: u32,
+    /// The file is a user's, counted where it lies.
+    pub in_place: bool,
 }
 
 /// What became of a partial.

@@ -40,6 +40,8 @@ pub struct Config {
     pub upload_timeout: Duration,
     /// Slaves that can may read the bytes of their tasks where they lie, instead of having them sent.
     pub share_spool: bool,
+    /// Folders whose files may be counted where they lie, without an upload.
+    pub input_dirs: Vec<PathBuf>,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -65,6 +67,7 @@ impl Config {
             retain_keys: 400 * DAY,
             upload_timeout: DAY,
             share_spool: false,
+            input_dirs: Vec::new(),
             sweep: Duration::from_secs(30),
         }
     }

@@ -80,6 +80,7 @@ impl Master {
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
         let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store);
+        jobs.read_on().await;
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster })
     }

@@ -20,9 +20,9 @@ pub struct Config {
     pub workers: u32,
     /// Free-form labels, for people.
     pub labels: BTreeMap<String, String>,
-    /// A folder of this machine that is the master's data folder: tasks are read there where the master
-    /// allows that, instead of having them sent.
-    pub read_spool: Option<PathBuf>,
+    /// Folders of this machine that are the master's data folder, or such that it counts files in: tasks
+    /// are read there where the master allows that, instead of having them sent.
+    pub read_spool: Vec<PathBuf>,
     /// Waits between attempts to reach the master.
     pub reconnect: Backoff,
     /// How long a draining slave may take to finish what it holds.

@@ -46,15 +46,26 @@ pub(crate) struct Origin {
     pub(crate) task: MessageId,
     pub(crate) session: SessionId,
     /// Where they may be read instead of being sent.
-    pub(crate) read_spool: Option<PathBuf>,
+    pub(crate) read_spool: Vec<PathBuf>,
+}
+
+/// Something of a task on its way to the worker.
+enum Fetched {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// All of it, to be read by the worker itself: it is most likely in the page cache, and would leave
+    /// the processor's on the way from one thread to another.
+    Here(Spooled),
 }
 
 /// Pieces of a task on their way to the worker.
-type Pieces = mpsc::Sender<Result<Bytes, SourceError>>;
+type Pieces = mpsc::Sender<Result<Fetched, SourceError>>;
 
 /// The bytes of a task as they come over gRPC.
 pub(crate) struct RemoteSource {
-    pieces: mpsc::Receiver<Result<Bytes, SourceError>>,
+    pieces: mpsc::Receiver<Result<Fetched, SourceError>>,
+    /// What the worker reads itself.
+    here: Option<Spooled>,
     origin: Origin,
     runtime: Handle,
     /// Times that the bytes have not arrived as they should.
@@ -63,7 +74,15 @@ pub(crate) struct RemoteSource {
 
 impl TaskSource for RemoteSource {
     fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
-        self.pieces.blocking_recv().transpose()
+        if self.here.is_none() {
+            match self.pieces.blocking_recv().transpose()? {
+                Some(Fetched::Here(here)) => self.here = Some(here),
+                Some(Fetched::Bytes(bytes)) => return Ok(Some(bytes)),
+                None => return Ok(None),
+            }
+        }
+        let piece = self.here.as_mut().and_then(Iterator::next).transpose();
+        piece.map_err(|error| SourceError::Broken(error.to_string()))
     }
 
     fn again(&mut self, damaged: bool) -> bool {
@@ -72,7 +91,8 @@ impl TaskSource for RemoteSource {
             return false;
         }
         // What could not be read here is sent.
-        self.origin.read_spool = None;
+        self.origin.read_spool.clear();
+        self.here = None;
         let _runtime = self.runtime.enter();
         let wait = pause(self.origin.task, self.tries);
         self.pieces = start(self.origin.clone(), damaged, wait);
@@ -84,14 +104,14 @@ impl TaskSource for RemoteSource {
 /// runtime.
 pub(crate) fn fetch(origin: Origin) -> RemoteSource {
     let pieces = start(origin.clone(), false, Duration::ZERO);
-    RemoteSource { pieces, origin, runtime: Handle::current(), tries: 0 }
+    RemoteSource { pieces, here: None, origin, runtime: Handle::current(), tries: 0 }
 }
 
 fn start(
     mut origin: Origin,
     again: bool,
     wait: Duration,
-) -> mpsc::Receiver<Result<Bytes, SourceError>> {
+) -> mpsc::Receiver<Result<Fetched, SourceError>> {
     let (pieces, source) = mpsc::channel(FRAMES_AHEAD);
     tokio::spawn(async move {
         // Even none would take until the timer's next tick.
@@ -100,10 +120,15 @@ fn start(
         }
         let mut passed = pass_on(&origin, again, &pieces).await;
         if let Ok(Some(range)) = &passed {
-            let folder = origin.read_spool.take().unwrap_or_default();
-            match open(folder, range.clone()).await {
+            let folders = std::mem::take(&mut origin.read_spool);
+            match open(folders, range.clone()).await {
                 Ok(spooled) => {
                     debug!(task = %origin.task, "reading a task where it lies");
+                    if range.in_place {
+                        // A receiver that is gone has lost interest.
+                        let _ = pieces.send(Ok(Fetched::Here(spooled))).await;
+                        return;
+                    }
                     return read(spooled, pieces);
                 }
                 Err(error) => {
@@ -127,14 +152,14 @@ async fn pass_on(
     pieces: &Pieces,
 ) -> Result<Option<SpoolRange>, Status> {
     let mut request = v1::StreamTaskRequest::of(origin.task, origin.session, again);
-    request.reads_spool = origin.read_spool.is_some();
+    request.reads_spool = !origin.read_spool.is_empty();
     let channel = origin.channel.clone();
     let mut stream = frames::download(channel, path::STREAM_TASK, &request, Shape::TASK).await?;
     while let Some(part) = stream.next().await? {
         match part {
             // A receiver that is gone has lost interest: dropping the stream cancels it.
             Part::Data(data) => {
-                if pieces.send(Ok(data)).await.is_err() {
+                if pieces.send(Ok(Fetched::Bytes(data))).await.is_err() {
                     return Ok(None);
                 }
             }
@@ -148,8 +173,8 @@ async fn pass_on(
     Ok(None)
 }
 
-async fn open(folder: PathBuf, range: SpoolRange) -> io::Result<Spooled> {
-    let opened = spawn_blocking(move || Spooled::open(&folder, &range)).await;
+async fn open(folders: Vec<PathBuf>, range: SpoolRange) -> io::Result<Spooled> {
+    let opened = spawn_blocking(move || Spooled::open(&folders, &range)).await;
     opened.map_err(io::Error::other)?
 }
 
@@ -157,6 +182,7 @@ async fn open(folder: PathBuf, range: SpoolRange) -> io::Result<Spooled> {
 fn read(spooled: Spooled, pieces: Pieces) {
     spawn_blocking(move || {
         for piece in spooled {
+            let piece = piece.map(Fetched::Bytes);
             let piece = piece.map_err(|error| SourceError::Broken(error.to_string()));
             let broken = piece.is_err();
             if pieces.blocking_send(piece).is_err() || broken {

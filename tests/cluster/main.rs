@@ -7,6 +7,7 @@ mod conformance;
 mod disk;
 mod faults;
 mod http;
+mod in_place;
 mod limits;
 mod nearby;
 mod receipt;

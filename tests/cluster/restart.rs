@@ -199,26 +199,35 @@ fn a_store_that_is_damaged_or_newer_is_not_served() {
 #[test]
 fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
     let sweeps = std::env::var("TALLY_SWEEPS").map_or(1, |sweeps| sweeps.parse().unwrap());
-    let points: Vec<_> = (0..sweeps).map(sweep).collect();
+    let points: Vec<_> = (0..sweeps).map(|number| sweep(number, &[])).collect();
     println!("died at each of {points:?} points");
 }
 
+#[test]
+fn a_master_that_dies_at_any_point_of_a_job_whose_input_it_reads_itself() {
+    println!("died at each of {} points", sweep(0, &["--in-place"]));
+}
+
 /// Dies at every point there is, and gives how many that are.
-fn sweep(number: u64) -> u64 {
+fn sweep(number: u64, how: &[&str]) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = folder.path().to_str().unwrap();
     let file = input::plays(65, 300, 300_000);
     let expected = input::totals(file.as_bytes());
+    let path = folder.path().join("plays.csv");
+    std::fs::write(&path, &file).unwrap();
     for at in 1..200 {
         let abort = |n: u64| Options {
             envs: vec![("TALLY_ABORT_AT".to_owned(), n.to_string())],
+            flags: vec!["--input-dir".to_owned(), inputs.to_owned()],
             ..Options::default()
         };
         let mut cluster = Cluster::start_with(0, abort(at));
         cluster.add_slave(1);
-        let path = cluster.path("plays.csv");
-        std::fs::write(&path, &file).unwrap();
         let out = cluster.path("totals.csv");
         let mut submit = tally_tests::tally();
-        submit.arg("submit").arg(&path).args(["--wait", "--master", cluster.grpc(), "-o"]);
+        submit.arg("submit").arg(&path).args(how);
+        submit.args(["--wait", "--master", cluster.grpc(), "-o"]);
         submit.arg(&out).args(["--message-id", "sweep"]).stderr(Stdio::null());
         let mut submit = submit.spawn().unwrap();
         let mut died = 0;
@@ -231,7 +240,7 @@ fn sweep(number: u64) -> u64 {
                 // It dies once more on its way back, or soon after, and then lives.
                 cluster.set_options(abort(if died == 1 { 1 + (at + number) % 7 } else { 0 }));
                 while !cluster.start_master_again() {
-                    cluster.set_options(Options::default());
+                    cluster.set_options(abort(0));
                 }
             }
             None

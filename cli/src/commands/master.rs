@@ -34,6 +34,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
         config.merge_threads = threads as usize;
     }
     config.share_spool = args.share_spool;
+    config.input_dirs = input_dirs(&args.input_dirs)?;
     config.retain = args.retain_days;
     config.upload_timeout = args.upload_hours;
     config.disk_reserve = args.disk_reserve;
@@ -54,6 +55,20 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let (unix, _at) = socket.unzip();
     let grpc = Listener::from(grpc).with_unix(unix);
     Ok(master.serve(grpc, http, stop).await?)
+}
+
+/// The folders by their real names. One that is not there is a mistake better found now.
+fn input_dirs(folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let real = |folder: &PathBuf| {
+        let found = folder.canonicalize().and_then(|found| {
+            let is_dir = found.metadata()?.is_dir();
+            if is_dir { Ok(found) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
+        });
+        found.map_err(|error| {
+            Kind::Usage.error(format!("--input-dir {}: {error}", folder.display()))
+        })
+    };
+    folders.iter().map(real).collect()
 }
 
 /// The path of a socket, which goes with the process.

@@ -16,7 +16,7 @@ use tally_proto::v1::SubmitHeader;
 
 use crate::args::{OutputFormat, SubmitArgs};
 use crate::client::{self, Client, succeeded};
-use crate::exit::is_unreachable;
+use crate::exit::{Kind, is_unreachable};
 use crate::output::{Target, bytes, is_dash, show};
 use crate::progress::Progress;
 use crate::upload::{Patience, Upload};
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
         priority: priority_to_wire(args.priority) as i32,
         keep_input: args.keep_input,
         message_id: args.message_id.clone().unwrap_or_else(new_message_id),
+        in_place: if args.in_place { absolute(&args.file)? } else { String::new() },
         ..SubmitHeader::default()
     };
     let upload = Upload { url: &args.master.url, file: &args.file, retry_for: args.retry_for };
@@ -48,6 +49,16 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
         eprintln!("{records} records → {rows} rows in {to} ({seconds:.2} s, {rate}/s)");
     }
     Ok(())
+}
+
+/// A file's name for the master, which may run in another folder.
+fn absolute(file: &Path) -> anyhow::Result<String> {
+    if is_dash(file) {
+        return Err(Kind::Usage.error("stdin can not be counted in place: name a file"));
+    }
+    let path = std::path::absolute(file).with_context(|| file.display().to_string())?;
+    let path = path.into_os_string().into_string();
+    path.map_err(|_| Kind::Usage.error(format!("{}: its name is not UTF-8", file.display())))
 }
 
 /// A name for a submission that no other one has; it sorts by time.

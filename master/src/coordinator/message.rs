@@ -65,6 +65,8 @@ pub struct NewJob {
     pub keep_input: bool,
     /// An upload that breaks off may be taken up again.
     pub resumable: bool,
+    /// Its input is this file, which is counted where it lies.
+    pub in_place: Option<PathBuf>,
     /// The job whose rejects this one corrects.
     pub repairs: Option<JobId>,
     /// Number of its first task among those of that job.
@@ -81,6 +83,7 @@ impl NewJob {
             expected: None,
             keep_input: false,
             resumable: false,
+            in_place: None,
             repairs: None,
             first_task: 0,
         }
@@ -90,7 +93,13 @@ impl NewJob {
     pub(crate) fn fingerprint(&self) -> String {
         let repairs = self.repairs.map(|job| job.to_string()).unwrap_or_default();
         let max_rejects = self.spec.max_rejects();
-        format!("{:016x} {max_rejects} {} {repairs}", self.spec.hash(), self.keep_input)
+        let mut print =
+            format!("{:016x} {max_rejects} {} {repairs}", self.spec.hash(), self.keep_input);
+        // Those of uploads stay as they were: they are kept for a year.
+        if let Some(path) = &self.in_place {
+            print.push_str(&format!(" {}", path.display()));
+        }
+        print
     }
 }
 
@@ -171,6 +180,12 @@ pub(crate) enum Message {
         job: JobId,
         offset: u64,
         reply: oneshot::Sender<Result<Opened, OpenError>>,
+    },
+    /// Go on with an input that is read where it lies; answered with nothing where there is no such
+    /// job any more.
+    Reread {
+        job: JobId,
+        reply: oneshot::Sender<Option<Opened>>,
     },
     /// How much of an upload is durable, `None` where somebody is uploading: who is told to stop.
     UploadOffset {

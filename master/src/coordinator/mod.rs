@@ -257,6 +257,7 @@ impl Coordinator {
         match message {
             Message::Open { job, key, reply } => self.open(job, key, reply).await,
             Message::Attach { job, offset, reply } => self.attach(job, offset, reply),
+            Message::Reread { job, reply } => self.reread(job, reply),
             Message::UploadOffset { job, reply } => self.upload_offset(job, reply),
             Message::Input { .. }
             | Message::Cut { .. }
@@ -340,7 +341,8 @@ impl Coordinator {
             let task = job.tasks.get(number as usize)?;
             let path = Arc::clone(&job.inputs.get(task.input as usize)?.path);
             let Cut { offset, len, crc32c } = task.cut;
-            Some(TaskBytes { path, offset, len, crc32c })
+            let in_place = job.new.in_place.as_ref() == Some(&*path);
+            Some(TaskBytes { path, offset, len, crc32c, in_place })
         });
         task.ok_or(ClusterError::NotWanted(message_id))
     }

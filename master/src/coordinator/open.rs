@@ -45,7 +45,7 @@ impl Coordinator {
         if self.jobs.len() >= self.config.max_jobs {
             return Err(OpenError::QueueFull(self.config.max_jobs));
         }
-        self.check_room(new.expected)?;
+        self.check_room(&new)?;
         if let Some(repaired) = new.repairs.filter(|id| self.is_being_repaired(*id)) {
             let why = format!("a repair of job {repaired} is under way; wait until it has ended");
             return Err(OpenError::Repair(why));
@@ -96,10 +96,11 @@ impl Coordinator {
     }
 
     /// Whether an input of that size fits the disk beside those that are still to come.
-    fn check_room(&self, expected: Option<u64>) -> Result<(), OpenError> {
+    fn check_room(&self, new: &NewJob) -> Result<(), OpenError> {
         let promised: u64 = self.jobs.values().map(Job::still_to_come).sum();
         // Runs and result need some, too; how much depends on what the input holds.
-        let needed = expected.map_or(1, |bytes| bytes + bytes / 4).saturating_add(promised);
+        let spooled = new.expected.filter(|_| new.in_place.is_none()).unwrap_or(0);
+        let needed = new.expected.map_or(1, |bytes| spooled + bytes / 4).saturating_add(promised);
         let room = self.disk.room();
         if needed > room { Err(OpenError::NoRoom { needed, room }) } else { Ok(()) }
     }
@@ -151,6 +152,15 @@ impl Coordinator {
         {
             job.pieces = None;
         }
+    }
+
+    /// Gives a job whose input is counted where it lies to whoever reads it on.
+    pub(super) fn reread(&mut self, id: JobId, reply: oneshot::Sender<Option<Opened>>) {
+        let job = self.live(id).filter(|job| job.new.in_place.is_some() && !job.complete);
+        let resume = job.map(|job| job.resume_point());
+        let opened = resume.and_then(|resume| self.hand_out(id, Some(resume)).ok());
+        // One that nobody takes is read on after the next start.
+        let _ = reply.send(opened);
     }
 
     pub(super) fn upload_offset(
@@ -222,7 +232,7 @@ impl Coordinator {
 impl Job {
     /// Bytes of input that have been announced and are not there.
     fn still_to_come(&self) -> u64 {
-        if self.complete || self.ended.is_some() {
+        if self.complete || self.ended.is_some() || self.new.in_place.is_some() {
             return 0;
         }
         let here = self.meter.received.load(Ordering::Relaxed).max(self.received.bytes);

@@ -48,6 +48,7 @@ impl Coordinator {
             expected: new.expected,
             keep_input: new.keep_input,
             resumable: new.resumable,
+            in_place: new.in_place.clone(),
             repairs: new.repairs,
             first_task: new.first_task,
         });

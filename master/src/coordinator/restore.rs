@@ -59,15 +59,16 @@ impl Coordinator {
             tasks.push(RestoredTask { bytes: task.cut.len, kept });
         }
         let (priority, max_rejects) = (job.new.priority, job.spec().max_rejects());
-        let (complete, resumable) = (job.complete, job.new.resumable);
+        let (complete, in_place) = (job.complete, job.new.in_place.is_some());
+        let goes_on = complete || job.new.resumable || in_place;
         info!(job = %id, name = %job.new.name, tasks = tasks.len(), complete, "job taken up again");
-        if !complete {
+        if !complete && !in_place {
             job.received = self.what_is_durable(&job, &stored);
         }
         self.keys.extend(job.key.clone().map(|key| (key, id)));
         self.jobs.insert(id, job);
         self.apply(Event::JobRestored { job: id, priority, max_rejects, tasks, complete });
-        if !complete && !resumable {
+        if !goes_on {
             if let Some(job) = self.live(id) {
                 job.input_lost = true;
             }
@@ -136,7 +137,9 @@ impl Job {
         job.meter.received.store(job.taken.bytes, std::sync::atomic::Ordering::Relaxed);
         // The folder may have been moved; the names in it stay.
         let inputs = stored.inputs.iter().cloned().map(|mut info| {
-            if let Some(name) = info.path.file_name() {
+            if job.new.in_place.as_ref() != Some(&*info.path)
+                && let Some(name) = info.path.file_name()
+            {
                 info.path = Arc::new(job.folder.join("spool").join(name));
             }
             Arc::new(info)

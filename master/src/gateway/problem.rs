@@ -156,6 +156,11 @@ impl From<JobsError> for Problem {
                     (StatusCode::SERVICE_UNAVAILABLE, "The upload was interrupted");
                 Self::new(status, "interrupted", title, detail).about(job)
             }
+            JobsError::InPlace { .. } => {
+                let (status, title) =
+                    (StatusCode::UNPROCESSABLE_ENTITY, "The file can not be counted there");
+                Self::new(status, "in-place", title, detail)
+            }
             JobsError::Repair(_) => {
                 Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
             }

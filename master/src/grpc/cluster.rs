@@ -93,7 +93,7 @@ impl ClusterService {
             if request.reads_spool && self.share_spool { stream::place(&task) } else { None };
         match place {
             Some(place) => Ok(place),
-            None => stream::file(&task.path, task.offset, task.len, ()),
+            None => stream::task(&task),
         }
     }
 

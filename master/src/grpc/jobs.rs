@@ -1,5 +1,6 @@
 //! The `Jobs` service: for clients.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use prost::Message;
@@ -209,9 +210,13 @@ impl JobsService {
             let expected = (header.size_hint > 0).then_some(header.size_hint);
             return Ok(self.0.repair(repaired, name, expected, key).await?);
         }
+        let path = (!header.in_place.is_empty()).then(|| PathBuf::from(&header.in_place));
+        let new = new_job(header).map_err(refused)?;
+        if let Some(path) = path {
+            return Ok(self.0.in_place(new, path, key).await?);
+        }
         let resumable = key.is_some();
-        let new = NewJob { resumable, ..new_job(header).map_err(refused)? };
-        Ok(self.0.upload(new, key).await?)
+        Ok(self.0.upload(NewJob { resumable, ..new }, key).await?)
     }
 }
 
@@ -273,6 +278,7 @@ impl From<JobsError> for Status {
             JobsError::NoUpload(_) => (Code::NotFound, "NO_UPLOAD"),
             JobsError::Interrupted { .. } => (Code::Unavailable, "INTERRUPTED"),
             JobsError::Offset { .. } => (Code::OutOfRange, "OFFSET"),
+            JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };

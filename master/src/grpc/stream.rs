@@ -1,7 +1,6 @@
 //! Files as gRPC streams: read ahead on a blocking thread, in frames.
 
 use std::io;
-use std::path::Path;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -24,17 +23,19 @@ pub(super) type Frames = ReceiverStream<Result<Piece, Status>>;
 /// as long as somebody reads.
 pub(super) fn download(file: Download, offset: u64, len: u64) -> Result<Frames, Status> {
     let Download { path, lease, .. } = file;
-    let whole = DirectReader::open(&path).and_then(|file| file.len()).map_err(storage)?;
+    let from = DirectReader::open(&path).map_err(storage)?;
+    let whole = from.len().map_err(storage)?;
     let rest = whole.saturating_sub(offset);
     let len = if len == 0 { rest } else { len.min(rest) };
-    self::file(&path, offset, len, lease)
+    Ok(self::file((from, storage), offset, len, lease))
 }
 
 /// Says where a task's bytes lie, to a slave that can read them there; `None` where the path has no words.
 pub(super) fn place(task: &TaskBytes) -> Option<Frames> {
     let path = std::path::absolute(&*task.path).ok()?;
     let path = path.to_str()?.to_owned();
-    let spool = SpoolRange { path, offset: task.offset, bytes: task.len };
+    let TaskBytes { offset, len: bytes, in_place, .. } = *task;
+    let spool = SpoolRange { path, offset, bytes, in_place };
     let frame = TaskFrame { spool: Some(spool), ..TaskFrame::default() };
     let (frames, stream) = mpsc::channel(1);
     frames.try_send(Ok(Piece::Message(message(&frame)))).ok()?;
@@ -43,9 +44,9 @@ pub(super) fn place(task: &TaskBytes) -> Option<Frames> {
 
 /// Whether the bytes of a task are still those that were taken in.
 pub(super) async fn check(task: TaskBytes) -> Result<(), Status> {
-    let TaskBytes { path, offset, len, crc32c: expected } = task;
+    let TaskBytes { offset, len, crc32c: expected, in_place, .. } = task;
     let found = spawn_blocking(move || -> io::Result<u32> {
-        let file = DirectReader::open(&path)?;
+        let file = open(&task)?;
         let (mut at, end, mut crc) = (offset, offset + len, 0);
         while at < end {
             let (n, mut buffer) = (frame_at(at, end), Buffer::take());
@@ -56,20 +57,46 @@ pub(super) async fn check(task: TaskBytes) -> Result<(), Status> {
         Ok(crc)
     });
     let found = found.await.map_err(|_| Status::internal("a task could not be read"))?;
-    if found.map_err(storage)? == expected {
+    if found.map_err(broken(in_place))? == expected {
         return Ok(());
     }
-    Err(Status::data_loss("the task's bytes are damaged where the master keeps them"))
+    Err(Status::data_loss(if in_place {
+        "the task's bytes are not what they were when the file was read first: it must not be changed \
+         as long as it is counted"
+    } else {
+        "the task's bytes are damaged where the master keeps them"
+    }))
 }
 
-/// Streams `len` bytes of the file at `path` from `offset` on; `kept` is dropped when that is done.
-pub(super) fn file(
-    path: &Path,
+fn open(task: &TaskBytes) -> io::Result<DirectReader> {
+    // A user's file was read to be cut a moment ago; the spool was written past the cache.
+    if task.in_place {
+        DirectReader::open_cached(&task.path)
+    } else {
+        DirectReader::open(&task.path)
+    }
+}
+
+/// Streams a task's bytes.
+pub(super) fn task(task: &TaskBytes) -> Result<Frames, Status> {
+    let broken = broken(task.in_place);
+    Ok(file((open(task).map_err(broken)?, broken), task.offset, task.len, ()))
+}
+
+/// Says that a file can not be read.
+type Broken = fn(io::Error) -> Status;
+
+fn broken(in_place: bool) -> Broken {
+    if in_place { gone } else { storage }
+}
+
+/// Streams `len` bytes of a file from `offset` on; `kept` is dropped when that is done.
+fn file(
+    (file, broken): (DirectReader, Broken),
     offset: u64,
     len: u64,
     kept: impl Send + 'static,
-) -> Result<Frames, Status> {
-    let file = DirectReader::open(path).map_err(storage)?;
+) -> Frames {
     let end = offset + len;
     let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
     spawn_blocking(move || {
@@ -80,20 +107,29 @@ pub(super) fn file(
             let read = file.read(at, n, &mut buffer);
             let frame =
                 read.map(|skip| Piece::Message(buffer.enveloped(Shape::DATA.data, skip, n)));
-            let frame = frame.map_err(storage);
-            let broken = frame.is_err();
+            let frame = frame.map_err(broken);
+            let ended = frame.is_err();
             // A closed stream means that nobody reads on.
-            if frames.blocking_send(frame).is_err() || broken {
+            if frames.blocking_send(frame).is_err() || ended {
                 return;
             }
             at += n as u64;
         }
     });
-    Ok(ReceiverStream::new(stream))
+    ReceiverStream::new(stream)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn storage(error: io::Error) -> Status {
     tracing::error!(%error, "storage failed");
     Status::internal("the master's storage failed; its log says how")
+}
+
+/// Of a user's file: sending it again would be of no use.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn gone(error: io::Error) -> Status {
+    Status::data_loss(format!(
+        "the file can not be read any more where it lay: {error}; it must stay there, and not be \
+         changed, as long as it is counted"
+    ))
 }

@@ -62,8 +62,13 @@ impl Jobs {
     pub async fn input(&self, id: JobId) -> Result<Download, JobsError> {
         let lease = vec![self.readers.read(id)];
         let job = self.get(id).await?;
-        let path = self.folder(id).join("spool").join("0.csv");
-        if !job.keep_input || !path.exists() {
+        let spooled = self.folder(id).join("spool").join("0.csv");
+        let (path, kept) = match &job.in_place {
+            // A compressed one was spooled.
+            Some(path) if !spooled.exists() => (PathBuf::from(path), self.may_be_read(path).await),
+            _ => (spooled, job.keep_input),
+        };
+        if !kept || !path.exists() {
             let (state, needs) = (
                 job.state,
                 "its input is not kept; it would have to be asked for when it is submitted",

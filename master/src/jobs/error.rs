@@ -91,6 +91,14 @@ pub enum JobsError {
         /// Bytes that are durable.
         at: u64,
     },
+    /// A file can not be counted where it lies.
+    #[error("{path}: {problem}")]
+    InPlace {
+        /// The file, as it was named.
+        path: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
     /// A repair makes no sense.
     #[error("{0}")]
     Repair(String),

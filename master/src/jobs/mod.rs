@@ -3,6 +3,7 @@
 
 mod download;
 mod error;
+mod in_place;
 mod upload;
 
 use std::io::{self, Read};
@@ -88,7 +89,7 @@ impl Jobs {
                 let spool = info.folder.join("spool").join(format!("{i}.csv"));
                 let reception = jobs.reception(&info, name, info.new.spec.clone());
                 let one = match source {
-                    Source::File(path) => reception.file(&path, &spool),
+                    Source::File(path) => reception.file(&path, &spool, None),
                     Source::Stream(from) => reception.stream(&spool, from),
                 };
                 match one {
@@ -111,6 +112,7 @@ impl Jobs {
             meter: Arc::clone(&opened.meter),
             coordinator: self.coordinator.clone(),
             disk: Arc::clone(&self.disk),
+            in_place: opened.new.in_place.is_some(),
             durable: self.config.durable,
         }
     }

@@ -100,7 +100,7 @@ impl Jobs {
         Ok(store.key(&stored).await?.map(|found| found.job))
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, JobsError> {
+    pub(super) fn permit(&self) -> Result<OwnedSemaphorePermit, JobsError> {
         let permit = Arc::clone(&self.uploads).try_acquire_owned();
         permit.map_err(|_| JobsError::Busy(self.config.max_uploads))
     }
@@ -172,6 +172,8 @@ enum Kind {
         pieces: mpsc::Sender<Piece>,
         taken: JoinHandle<Result<Ended, JobsError>>,
     },
+    /// Of a file that is read where it lies.
+    Reading(JoinHandle<Result<JobId, JobsError>>),
     /// Of a request whose upload came whole: the same bytes are expected.
     Repeat {
         first: Taken,
@@ -181,9 +183,25 @@ enum Kind {
     Failed(String),
     /// Of a request whose job was cancelled before all of it had come.
     Cancelled,
+    /// Of a request that sends nothing, and was there before.
+    Known,
 }
 
 impl Upload {
+    /// Of a file that is read where it lies.
+    pub(super) fn reading(
+        job: JobId,
+        read: JoinHandle<Result<JobId, JobsError>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { job, kind: Kind::Reading(read), _permit: permit }
+    }
+
+    /// Of such a file, for which a job is there already.
+    pub(super) fn known(job: JobId, permit: OwnedSemaphorePermit) -> Self {
+        Self { job, kind: Kind::Known, _permit: permit }
+    }
+
     /// The job that the upload is for.
     pub fn job(&self) -> JobId {
         self.job
@@ -198,7 +216,7 @@ impl Upload {
                 again.add(&data);
                 again.bytes <= first.bytes
             }
-            Kind::Failed(_) | Kind::Cancelled => false,
+            Kind::Reading(_) | Kind::Failed(_) | Kind::Cancelled | Kind::Known => false,
         }
     }
 
@@ -225,7 +243,10 @@ impl Upload {
             Kind::Failed(message) => {
                 Err(JobsError::Input { job, error: InputError::Before(message) })
             }
-            Kind::Cancelled => Ok(job),
+            Kind::Reading(read) => {
+                read.await.map_err(|error| io::Error::other(error.to_string()))?
+            }
+            Kind::Cancelled | Kind::Known => Ok(job),
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use tally_common::dialect::Header;
 use tally_common::id::JobId;
 use tally_common::limits::FRAME_BYTES;
 use tally_common::spec::Spec;
@@ -24,6 +25,9 @@ use crate::intake::{IntakeError, Taken, TaskSize};
 use sink::Sink;
 
 pub(crate) use upload::{Piece, Received, ResumePoint, is_stored_compressed};
+
+/// Bytes of a file that are read at once to be cut: they should still be in the L2 cache then.
+const READ_BYTES: usize = 256 << 10;
 
 /// Why an input was not taken in. Names no path: it is shown to whoever sent the input.
 #[derive(Debug, Error)]
@@ -51,6 +55,9 @@ pub enum InputError {
     /// It has more bytes than were announced.
     #[error("the upload has more than the {0} bytes that were announced")]
     TooLong(u64),
+    /// It lies where it is counted, and is not what it was.
+    #[error("the file was changed while it was read; submit it again when it is left alone")]
+    Changed,
     /// Its job was cancelled meanwhile.
     #[error("the job was cancelled")]
     Cancelled,
@@ -71,16 +78,33 @@ pub(crate) struct Reception {
     pub(crate) meter: Arc<Meter>,
     pub(crate) coordinator: mpsc::Sender<Message>,
     pub(crate) disk: Arc<Disk>,
+    /// It is read here, from a file, and can be read again.
+    pub(crate) in_place: bool,
     /// What the coordinator is told must outlive the process.
     pub(crate) durable: bool,
 }
 
 impl Reception {
     /// Takes in a stream that is read here, such as a pipe, into the spool file `path`.
-    pub(crate) fn stream(self, path: &Path, mut from: impl Read) -> Result<Taken, InputError> {
+    pub(crate) fn stream(self, path: &Path, from: impl Read) -> Result<Taken, InputError> {
+        self.stream_on(path, from, None)
+    }
+
+    /// The same; `cut` is what was cut off it in an earlier life.
+    fn stream_on(
+        self,
+        path: &Path,
+        mut from: impl Read,
+        cut: Option<(Header, Taken)>,
+    ) -> Result<Taken, InputError> {
         let reception = Arc::new(self);
-        let file = reception.writer(DirectWriter::create(path)?);
-        let mut sink = Sink::new(reception, path.to_owned(), Some(file), None);
+        // Slaves may be reading what is there: it is never written again.
+        let file = match &cut {
+            Some((_, until)) => DirectWriter::resume(path, until.bytes)?,
+            None => DirectWriter::create(path)?,
+        };
+        let file = reception.writer(file);
+        let mut sink = Sink::new(reception, path.to_owned(), Some(file), cut);
         let mut decoder = Decompress::default();
         let mut buffer = vec![0; FRAME_BYTES];
         loop {
@@ -96,19 +120,37 @@ impl Reception {
     }
 
     /// Takes in a file where it lies: it is read once to be cut, and not copied. A compressed one is
-    /// spooled to `spool`.
-    pub(crate) fn file(self, path: &Path, spool: &Path) -> Result<Taken, InputError> {
+    /// spooled to `spool`. `cut` is what was cut off it in an earlier life.
+    pub(crate) fn file(
+        self,
+        path: &Path,
+        spool: &Path,
+        cut: Option<(Header, Taken)>,
+    ) -> Result<Taken, InputError> {
         let mut file = File::open(path)?;
+        let state = |file: &File| file.metadata().map(|found| (found.len(), found.modified().ok()));
+        let before = state(&file)?;
         let mut start = [0; 4];
         let n = read_up_to(&mut file, &mut start)?;
-        let rest = start[..n].chain(file);
-        if Encoding::sniff(&start[..n]) != Encoding::Plain {
-            return self.stream(spool, rest);
-        }
-        let mut sink = Sink::new(Arc::new(self), path.to_owned(), None, None);
-        let (mut rest, mut buffer) = (rest, vec![0; FRAME_BYTES]);
+        let rest = start[..n].chain(&file);
+        let taken = if Encoding::sniff(&start[..n]) == Encoding::Plain {
+            self.file_as_it_is(path, rest, cut)
+        } else {
+            self.stream_on(spool, rest, cut)
+        }?;
+        if state(&file)? == before { Ok(taken) } else { Err(InputError::Changed) }
+    }
+
+    fn file_as_it_is(
+        self,
+        path: &Path,
+        mut from: impl Read,
+        cut: Option<(Header, Taken)>,
+    ) -> Result<Taken, InputError> {
+        let mut sink = Sink::new(Arc::new(self), path.to_owned(), None, cut);
+        let mut buffer = vec![0; READ_BYTES];
         loop {
-            let n = read_up_to(&mut rest, &mut buffer)?;
+            let n = read_up_to(&mut from, &mut buffer)?;
             if n == 0 {
                 break;
             }
@@ -124,7 +166,12 @@ impl Reception {
 
     /// Nobody wants the input any more.
     fn check_wanted(&self) -> Result<(), InputError> {
-        if self.meter.is_cancelled() { Err(InputError::Cancelled) } else { Ok(()) }
+        match (self.meter.is_cancelled(), self.in_place && self.meter.is_stopping()) {
+            (true, _) => Err(InputError::Cancelled),
+            // An upload is told by its connection, and stops where it can go on.
+            (_, true) => Err(InputError::Stopped),
+            _ => Ok(()),
+        }
     }
 
     fn send(&self, message: Message) -> Result<(), InputError> {

@@ -27,7 +27,10 @@ const BUSY: Duration = Duration::from_secs(10);
 const SQLITE_FULL: &str = "13";
 
 /// The migrations, oldest first. One that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "jobs", include_str!("migrations/0001_jobs.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "jobs", include_str!("migrations/0001_jobs.sql")),
+    (2, "inputs in place", include_str!("migrations/0002_in_place.sql")),
+];
 
 /// Why the store can not be used.
 #[derive(Debug, Error)]

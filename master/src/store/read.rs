@@ -190,6 +190,7 @@ fn job(
         expected: get::<Option<i64>>(row, "expected")?.map(i64::unsigned_abs),
         keep_input: get(row, "keep_input")?,
         resumable: get(row, "resumable")?,
+        in_place: get::<Option<String>>(row, "in_place")?.map(PathBuf::from),
         repairs: repairs.map(job_id).transpose()?,
         first_task: narrow(row, "first_task")?,
     };

@@ -1,5 +1,7 @@
 //! Facts as rows: what one commit writes.
 
+use std::path::PathBuf;
+
 use sqlx::{Sqlite, Transaction};
 
 use tally_common::api::{JobState, JobView, Priority};
@@ -34,6 +36,7 @@ pub(crate) enum Row {
         expected: Option<u64>,
         keep_input: bool,
         resumable: bool,
+        in_place: Option<PathBuf>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
     },
@@ -175,6 +178,7 @@ impl Row {
             expected,
             keep_input,
             resumable,
+            in_place,
             repairs,
             first_task,
         } = self
@@ -182,12 +186,14 @@ impl Row {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
-            keep_input, resumable, repairs, first_task)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing";
+            keep_input, resumable, repairs, first_task, in_place)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            on conflict do nothing";
         let query = sqlx::query(sql).bind(job.to_string()).bind(name).bind(priority.as_str());
         let query = query.bind(json("a spec", spec)?).bind(int(*opened_ms));
         let query = query.bind(expected.map(int)).bind(*keep_input).bind(*resumable);
         let query = query.bind(repairs.map(|job| job.to_string())).bind(*first_task);
+        let query = query.bind(in_place.as_ref().map(|path| path.to_string_lossy().into_owned()));
         query.execute(&mut **to).await?;
         Ok(())
     }

@@ -96,6 +96,7 @@ pub fn job_to_wire(job: &JobView) -> v1::Job {
         repairs: id_to_text(job.repairs),
         repaired_by: id_to_text(job.repaired_by),
         input_lost: job.input_lost,
+        in_place: job.in_place.clone().unwrap_or_default(),
     }
 }
 
@@ -203,6 +204,7 @@ pub fn job_from_wire(wire: v1::Job) -> Result<JobView, WireError> {
         repairs: optional_job_id(&wire.repairs)?,
         repaired_by: optional_job_id(&wire.repaired_by)?,
         input_lost: wire.input_lost,
+        in_place: some(wire.in_place),
     })
 }
 

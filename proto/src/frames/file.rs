@@ -35,6 +35,15 @@ impl DirectReader {
         open_direct(OpenOptions::new().read(true), path).map(Self)
     }
 
+    /// Opens a file that may well be in the page cache, such as one that has just been read: to be read
+    /// from there.
+    ///
+    /// # Errors
+    /// Whatever the system gives.
+    pub fn open_cached(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Self)
+    }
+
     /// Its length in bytes.
     ///
     /// # Errors
