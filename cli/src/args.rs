@@ -121,6 +121,15 @@ pub(crate) struct MasterArgs {
     /// be changed meanwhile; may be repeated
     #[arg(long = "input-dir", value_name = "DIR", env = "TALLY_INPUT_DIR", value_delimiter = ',')]
     pub(crate) input_dirs: Vec<PathBuf>,
+    /// Write results to files in this folder, if that is asked for (submit --result-in-place); may be
+    /// repeated
+    #[arg(
+        long = "output-dir",
+        value_name = "DIR",
+        env = "TALLY_OUTPUT_DIR",
+        value_delimiter = ','
+    )]
+    pub(crate) output_dirs: Vec<PathBuf>,
     /// Threads that merge one job's runs [default: as many as there are cores]
     #[arg(long, value_name = "N", env = "TALLY_MERGE_THREADS",
         value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -209,7 +218,8 @@ pub(crate) struct CountArgs {
 Examples:
   tally submit plays.csv --wait -o totals.csv
   tally submit huge.csv.zst --priority low        (prints the job's id)
-  tally submit /srv/plays/2026.csv --in-place     (the master reads it there itself)")]
+  tally submit /srv/plays/2026.csv --in-place --wait -o /srv/totals/2026.csv --result-in-place
+                                                  (the master reads and writes them itself)")]
 pub(crate) struct SubmitArgs {
     /// File to count, plain, gzip or zstd; - is stdin
     pub(crate) file: PathBuf,
@@ -239,6 +249,10 @@ pub(crate) struct SubmitArgs {
     /// a folder that it was given by --input-dir
     #[arg(long)]
     pub(crate) in_place: bool,
+    /// Do not download the result: the master writes it to OUT, under the same name on its machine, in a
+    /// folder that it was given by --output-dir
+    #[arg(long)]
+    pub(crate) result_in_place: bool,
     /// Seconds to go on trying when the connection breaks
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds,
         env = "TALLY_RETRY_FOR")]

@@ -112,6 +112,9 @@ pub struct JobView {
     /// Where its input lies on the master's machine, where it is counted there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_place: Option<String>,
+    /// Where its result is written on the master's machine, where the master does not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_path: Option<String>,
     /// How far it is.
     pub progress: Progress,
     /// How many tasks are where.

@@ -42,6 +42,8 @@ pub struct Config {
     pub share_spool: bool,
     /// Folders whose files may be counted where they lie, without an upload.
     pub input_dirs: Vec<PathBuf>,
+    /// Folders that results may be written to.
+    pub output_dirs: Vec<PathBuf>,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -68,6 +70,7 @@ impl Config {
             upload_timeout: DAY,
             share_spool: false,
             input_dirs: Vec::new(),
+            output_dirs: Vec::new(),
             sweep: Duration::from_secs(30),
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct FinishJob {
     pub(crate) id: JobId,
     pub(crate) spec: Spec,
     pub(crate) folder: PathBuf,
+    /// Where the result goes, if not into the folder.
+    pub(crate) result_path: Option<PathBuf>,
     pub(crate) inputs: Vec<Arc<InputInfo>>,
     pub(crate) tasks: Vec<Task>,
     /// What the job is added to, where it repairs another one.
@@ -104,13 +106,19 @@ pub(crate) fn rejects_path(folder: &Path) -> PathBuf {
 pub(crate) fn run(job: &FinishJob) -> Result<Finished, FinishError> {
     loop {
         match try_run(job) {
-            Err(error) if error.is_full() => {
+            // Of a disk that is not its own the master does not know when it has space again.
+            Err(error) if error.is_full() && job.result_path.is_none() => {
                 warn!(job = %job.id, "the result waits for space on the disk");
                 // What a merge has left is in the way of everybody.
                 let _ = std::fs::remove_file(unfinished(&result_path(&job.folder)));
                 job.disk.wait(&job.meter)?;
             }
-            ended => return ended,
+            ended => {
+                if let (Err(_), Some(path)) = (&ended, &job.result_path) {
+                    forget_unfinished(job.id, path);
+                }
+                return ended;
+            }
         }
     }
 }
@@ -137,8 +145,14 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
         cancelled: &job.meter.cancelled,
         scratch_dir: &scratch,
     };
-    let path = result_path(&job.folder);
-    let mut out = DirectWriter::create(&unfinished(&path))?;
+    let (part, path) = match &job.result_path {
+        Some(path) => (unfinished_elsewhere(job.id, path), path.clone()),
+        None => {
+            let path = result_path(&job.folder);
+            (unfinished(&path), path)
+        }
+    };
+    let mut out = DirectWriter::create(&part)?;
     let result = merge_to_csv(&job.spec, &inputs, &mut out, &options)
         .map_err(|error| FinishError::of_merge(error, base))?;
     fault::point("a result is written");
@@ -147,7 +161,7 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
     } else {
         out.finish()?
     }
-    appear(&path, job.durable)?;
+    appear(&part, &path, job.durable)?;
     fault::point("a result is in its place");
     Ok(Finished { result: Some(result), rejects })
 }
@@ -157,9 +171,21 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("tmp")
 }
 
+/// The same for a result that is written among a user's files: nobody else's, and hidden.
+fn unfinished_elsewhere(job: JobId, path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{job}.tmp"))
+}
+
+/// Removes what a job has left there.
+pub(crate) fn forget_unfinished(job: JobId, path: &Path) {
+    // Mostly there is nothing.
+    let _ = std::fs::remove_file(unfinished_elsewhere(job, path));
+}
+
 /// Gives a file its name.
-fn appear(path: &Path, durable: bool) -> io::Result<()> {
-    std::fs::rename(unfinished(path), path)?;
+fn appear(part: &Path, path: &Path, durable: bool) -> io::Result<()> {
+    std::fs::rename(part, path)?;
     match path.parent() {
         Some(folder) if durable => File::open(folder)?.sync_all(),
         _ => Ok(()),
@@ -235,7 +261,7 @@ fn write_rejects(job: &FinishJob, runs: &[MergeInput]) -> Result<Vec<RejectView>
     if job.durable {
         file.sync_all()?;
     }
-    appear(&path, job.durable)?;
+    appear(&unfinished(&path), &path, job.durable)?;
     Ok(first)
 }
 

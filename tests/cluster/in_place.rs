@@ -237,3 +237,73 @@ fn a_master_that_dies_while_it_reads_goes_on_where_it_was() {
         assert_eq!(only_job(&cluster)["state"], "succeeded");
     }
 }
+
+#[test]
+fn a_result_is_written_where_it_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap().to_owned();
+    let both = ["--input-dir", &dir, "--output-dir", &dir].map(str::to_owned).to_vec();
+    let cluster = Cluster::start_with(1, Options { flags: both, ..Options::default() });
+    let plays = input::plays(76, 500, 300_000);
+    let expected = input::totals(plays.as_bytes());
+    let file = write(&folder, "plays.csv", plays.as_bytes());
+    let out = write(&folder, "totals.csv", b"yesterday's");
+    let into = |out: &Path, more: &[&str]| {
+        let flags = ["--result-in-place", "-o", out.to_str().unwrap()];
+        submit(&cluster, &file, &[&flags, more].concat())
+    };
+    let output = into(&out, &["--wait"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(fs::read(&out).unwrap() == expected);
+    let mut names: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["plays.csv", "totals.csv"], "nothing else is left there");
+    let job = only_job(&cluster);
+    let id = job["id"].as_str().unwrap();
+    let kept = cluster.path("data/jobs").join(id).join("result.csv");
+    assert!(!kept.exists(), "the master keeps no copy");
+    let place = out.canonicalize().unwrap();
+    assert_eq!(job["result_path"], place.to_str().unwrap());
+    let result = format!("/api/v1/jobs/{id}/result");
+    assert!(cluster.http().get(&result).body == expected);
+    // From then on it is the user's, who may do with it what they like.
+    fs::write(&out, b"changed").unwrap();
+    assert_eq!(cluster.http().get(&result).status, 410);
+    fs::remove_file(&out).unwrap();
+    let gone = cluster.run(["result", id]);
+    assert!(said(&gone).contains("not there any more"), "{}", said(&gone));
+    assert_eq!(cluster.http().delete(&format!("/api/v1/jobs/{id}")).status, 204);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link.csv");
+    std::os::unix::fs::symlink(elsewhere.path().join("x"), &link).unwrap();
+    let up = folder.path().join("..").join(elsewhere.path().file_name().unwrap());
+    for (out, why) in [
+        (elsewhere.path().join("totals.csv"), "is not in a folder"),
+        (up.join("totals.csv"), "is not in a folder"),
+        (folder.path().join("no/totals.csv"), "is not in a folder"),
+        (link, "no regular file"),
+        (folder.path().to_owned(), "is not in a folder"),
+        (PathBuf::from("-"), "needs a name"),
+    ] {
+        let output = into(&out, &[]);
+        assert!(!output.status.success() && said(&output).contains(why), "{}", said(&output));
+    }
+    assert_eq!(cluster.http().get("/api/v1/jobs").json()["jobs"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn an_upload_can_have_its_result_written_there_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = vec!["--output-dir".to_owned(), folder.path().to_str().unwrap().to_owned()];
+    let cluster = Cluster::start_with(1, Options { flags, ..Options::default() });
+    let plays = input::plays(77, 50, 30_000);
+    let file = cluster.path("plays.csv");
+    fs::write(&file, &plays).unwrap();
+    let out = folder.path().join("totals.csv");
+    let args = ["submit", file.to_str().unwrap(), "--wait", "--result-in-place", "-o"];
+    let output = cluster.run(args.iter().copied().chain([out.to_str().unwrap()]));
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(fs::read(&out).unwrap() == input::totals(plays.as_bytes()));
+}

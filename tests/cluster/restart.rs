@@ -205,7 +205,7 @@ fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
 
 #[test]
 fn a_master_that_dies_at_any_point_of_a_job_whose_input_it_reads_itself() {
-    println!("died at each of {} points", sweep(0, &["--in-place"]));
+    println!("died at each of {} points", sweep(0, &["--in-place", "--result-in-place"]));
 }
 
 /// Dies at every point there is, and gives how many that are.
@@ -219,12 +219,12 @@ fn sweep(number: u64, how: &[&str]) -> u64 {
     for at in 1..200 {
         let abort = |n: u64| Options {
             envs: vec![("TALLY_ABORT_AT".to_owned(), n.to_string())],
-            flags: vec!["--input-dir".to_owned(), inputs.to_owned()],
+            flags: ["--input-dir", inputs, "--output-dir", inputs].map(str::to_owned).to_vec(),
             ..Options::default()
         };
         let mut cluster = Cluster::start_with(0, abort(at));
         cluster.add_slave(1);
-        let out = cluster.path("totals.csv");
+        let out = folder.path().join("totals.csv");
         let mut submit = tally_tests::tally();
         submit.arg("submit").arg(&path).args(how);
         submit.args(["--wait", "--master", cluster.grpc(), "-o"]);
@@ -247,6 +247,8 @@ fn sweep(number: u64, how: &[&str]) -> u64 {
         });
         assert!(status.success(), "died at point {at}");
         assert!(std::fs::read(&out).unwrap() == expected, "died at point {at}");
+        std::fs::remove_file(&out).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "died at point {at}");
         let jobs = cluster.http().get("/api/v1/jobs").json();
         let jobs = jobs["jobs"].as_array().unwrap();
         assert_eq!(jobs.len(), 1, "died at point {at}: {jobs:?}");

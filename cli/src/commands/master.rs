@@ -34,7 +34,8 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
         config.merge_threads = threads as usize;
     }
     config.share_spool = args.share_spool;
-    config.input_dirs = input_dirs(&args.input_dirs)?;
+    config.input_dirs = real("--input-dir", &args.input_dirs)?;
+    config.output_dirs = real("--output-dir", &args.output_dirs)?;
     config.retain = args.retain_days;
     config.upload_timeout = args.upload_hours;
     config.disk_reserve = args.disk_reserve;
@@ -58,17 +59,15 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
 }
 
 /// The folders by their real names. One that is not there is a mistake better found now.
-fn input_dirs(folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let real = |folder: &PathBuf| {
+fn real(flag: &str, folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let find = |folder: &PathBuf| {
         let found = folder.canonicalize().and_then(|found| {
             let is_dir = found.metadata()?.is_dir();
             if is_dir { Ok(found) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
         });
-        found.map_err(|error| {
-            Kind::Usage.error(format!("--input-dir {}: {error}", folder.display()))
-        })
+        found.map_err(|error| Kind::Usage.error(format!("{flag} {}: {error}", folder.display())))
     };
-    folders.iter().map(real).collect()
+    folders.iter().map(find).collect()
 }
 
 /// The path of a socket, which goes with the process.

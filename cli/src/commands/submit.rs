@@ -32,6 +32,7 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
         keep_input: args.keep_input,
         message_id: args.message_id.clone().unwrap_or_else(new_message_id),
         in_place: if args.in_place { absolute(&args.file)? } else { String::new() },
+        result_path: if args.result_in_place { absolute(&args.out)? } else { String::new() },
         ..SubmitHeader::default()
     };
     let upload = Upload { url: &args.master.url, file: &args.file, retry_for: args.retry_for };
@@ -41,7 +42,9 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
     }
     let job = follow(&mut client, &args.master.url, id, args.retry_for).await?;
     succeeded(&job).with_context(|| shown)?;
-    fetch(&mut client, &args.master.url, &job, (&args.out, args.retry_for)).await?;
+    if !args.result_in_place {
+        fetch(&mut client, &args.master.url, &job, (&args.out, args.retry_for)).await?;
+    }
     if !is_dash(&args.out) {
         let rows = job.result.as_ref().map_or(0, |result| result.rows);
         let (records, seconds) = (job.receipt.counted, job.progress.elapsed_ms as f64 / 1000.0);
@@ -54,7 +57,7 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
 /// A file's name for the master, which may run in another folder.
 fn absolute(file: &Path) -> anyhow::Result<String> {
     if is_dash(file) {
-        return Err(Kind::Usage.error("stdin can not be counted in place: name a file"));
+        return Err(Kind::Usage.error("what is read or written in place needs a name, not -"));
     }
     let path = std::path::absolute(file).with_context(|| file.display().to_string())?;
     let path = path.into_os_string().into_string();

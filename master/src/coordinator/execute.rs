@@ -127,6 +127,7 @@ impl Coordinator {
             id,
             spec: job.spec().clone(),
             folder: job.folder.clone(),
+            result_path: job.new.result_path.clone(),
             inputs: job.inputs.clone(),
             tasks: job.tasks.clone(),
             base: job.base.as_ref().map(|base| base.runs.clone()).unwrap_or_default(),
@@ -187,6 +188,7 @@ impl Coordinator {
         // need them.
         let keep_runs = rejects || job.new.repairs.is_some();
         let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
+        let elsewhere = job.new.result_path.clone();
         spawn_blocking(move || {
             if !keep_runs {
                 remove_gently(&folder.join("runs"));
@@ -195,6 +197,10 @@ impl Coordinator {
                 remove_gently(&folder.join("spool"));
             }
             remove(&folder.join("scratch"));
+            // A master that died while it merged may have left it.
+            if let Some(path) = elsewhere {
+                finish::forget_unfinished(id, &path);
+            }
         });
         if self.store.is_some() {
             // From here on the store shows it.

@@ -240,6 +240,7 @@ fn blank_view(id: JobId, new: &NewJob, opened_ms: u64) -> JobView {
         keep_input: new.keep_input,
         repairs: new.repairs,
         in_place: new.in_place.as_ref().map(|path| path.display().to_string()),
+        result_path: new.result_path.as_ref().map(|path| path.display().to_string()),
         repaired_by: None,
         error: None,
         waiting_for: None,

@@ -67,6 +67,8 @@ pub struct NewJob {
     pub resumable: bool,
     /// Its input is this file, which is counted where it lies.
     pub in_place: Option<PathBuf>,
+    /// Its result is written to this file.
+    pub result_path: Option<PathBuf>,
     /// The job whose rejects this one corrects.
     pub repairs: Option<JobId>,
     /// Number of its first task among those of that job.
@@ -84,6 +86,7 @@ impl NewJob {
             keep_input: false,
             resumable: false,
             in_place: None,
+            result_path: None,
             repairs: None,
             first_task: 0,
         }
@@ -96,8 +99,10 @@ impl NewJob {
         let mut print =
             format!("{:016x} {max_rejects} {} {repairs}", self.spec.hash(), self.keep_input);
         // Those of uploads stay as they were: they are kept for a year.
-        if let Some(path) = &self.in_place {
-            print.push_str(&format!(" {}", path.display()));
+        for (name, path) in [("from", &self.in_place), ("to", &self.result_path)] {
+            if let Some(path) = path {
+                print.push_str(&format!(" {name} {}", path.display()));
+            }
         }
         print
     }

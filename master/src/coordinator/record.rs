@@ -49,6 +49,7 @@ impl Coordinator {
             keep_input: new.keep_input,
             resumable: new.resumable,
             in_place: new.in_place.clone(),
+            result_path: new.result_path.clone(),
             repairs: new.repairs,
             first_task: new.first_task,
         });

@@ -161,6 +161,10 @@ impl From<JobsError> for Problem {
                     (StatusCode::UNPROCESSABLE_ENTITY, "The file can not be counted there");
                 Self::new(status, "in-place", title, detail)
             }
+            JobsError::ResultGone { job, .. } => {
+                let (status, title) = (StatusCode::GONE, "The result is not where it was written");
+                Self::new(status, "result-gone", title, detail).about(job)
+            }
             JobsError::Repair(_) => {
                 Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
             }

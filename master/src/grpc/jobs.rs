@@ -210,8 +210,12 @@ impl JobsService {
             let expected = (header.size_hint > 0).then_some(header.size_hint);
             return Ok(self.0.repair(repaired, name, expected, key).await?);
         }
-        let path = (!header.in_place.is_empty()).then(|| PathBuf::from(&header.in_place));
-        let new = new_job(header).map_err(refused)?;
+        let some = |path: &String| (!path.is_empty()).then(|| PathBuf::from(path));
+        let (path, result_path) = (some(&header.in_place), some(&header.result_path));
+        let mut new = new_job(header).map_err(refused)?;
+        if let Some(path) = result_path {
+            new.result_path = Some(self.0.result_place(path).await?);
+        }
         if let Some(path) = path {
             return Ok(self.0.in_place(new, path, key).await?);
         }
@@ -279,6 +283,7 @@ impl From<JobsError> for Status {
             JobsError::Interrupted { .. } => (Code::Unavailable, "INTERRUPTED"),
             JobsError::Offset { .. } => (Code::OutOfRange, "OFFSET"),
             JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
+            JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };

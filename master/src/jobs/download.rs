@@ -26,7 +26,7 @@ impl Jobs {
     /// The result of a job that has succeeded.
     ///
     /// # Errors
-    /// [`JobsError::NotFound`] and [`JobsError::State`].
+    /// [`JobsError::NotFound`], [`JobsError::State`] and [`JobsError::ResultGone`].
     pub async fn result(&self, id: JobId) -> Result<Download, JobsError> {
         let mut lease = vec![self.readers.read(id)];
         let job = self.get(id).await?;
@@ -37,7 +37,18 @@ impl Jobs {
         // The result of a repaired job is that of the last repair.
         let of = job.repaired_by.unwrap_or(id);
         lease.push(self.readers.read(of));
-        Ok(Download { path: result_path(&self.folder(of)), job, lease })
+        let path = match &job.result_path {
+            Some(path) if of == id => {
+                let path = PathBuf::from(path);
+                let found = tokio::fs::metadata(&path).await.ok().map(|found| found.len());
+                if found != job.result.as_ref().map(|result| result.bytes) {
+                    return Err(JobsError::ResultGone { job: id, path });
+                }
+                path
+            }
+            _ => result_path(&self.folder(of)),
+        };
+        Ok(Download { path, job, lease })
     }
 
     /// The rejects of a job that has ended, with or without a result.

@@ -1,6 +1,7 @@
 //! Why a client's request can not be met.
 
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -98,6 +99,17 @@ pub enum JobsError {
         path: String,
         /// What is wrong with it, and what to do.
         problem: String,
+    },
+    /// A result that the master does not keep is not where it was written.
+    #[error(
+        "the result of job {job} was written to {} and is not there any more, or was changed; submit \
+         the input again to have it once more", path.display()
+    )]
+    ResultGone {
+        /// The job.
+        job: JobId,
+        /// Where it was written.
+        path: PathBuf,
     },
     /// A repair makes no sense.
     #[error("{0}")]

@@ -1,5 +1,6 @@
 //! Inputs that are counted where they lie, in folders that the operator has named: nothing is uploaded,
-//! and nothing spooled unless it is compressed. That a file does not change meanwhile is checked: by its
+//! and nothing spooled unless it is compressed; and results that are written to such folders. That an
+//! input does not change meanwhile is checked: by its
 //! length and time while it is cut, by each task's checksum after that.
 
 use std::io;
@@ -59,6 +60,16 @@ impl Jobs {
         }
     }
 
+    /// A file that a result is to be written to, by its real name, if that may be.
+    ///
+    /// # Errors
+    /// [`JobsError::InPlace`].
+    pub async fn result_place(&self, path: PathBuf) -> Result<PathBuf, JobsError> {
+        let config = self.config.clone();
+        let found = spawn_blocking(move || find_room(&config, &path));
+        found.await.map_err(|error| io::Error::other(error.to_string()))?
+    }
+
     /// Whether a job's input may still be read where it lies: by itself, and by the operator.
     pub(super) async fn may_be_read(&self, path: &str) -> bool {
         let (config, path) = (self.config.clone(), PathBuf::from(path));
@@ -98,8 +109,6 @@ fn find(config: &Config, path: &Path) -> Result<(PathBuf, u64), JobsError> {
                 .to_owned(),
         )
     };
-    let folders = config.input_dirs.iter();
-    let folders: Vec<PathBuf> = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
     let found = match path.canonicalize() {
         Ok(found) => found,
         // Of files elsewhere not even whether they exist is anybody's business.
@@ -108,8 +117,7 @@ fn find(config: &Config, path: &Path) -> Result<(PathBuf, u64), JobsError> {
         }
         Err(_) => return Err(outside()),
     };
-    let own = config.data_dir.canonicalize().map_or(true, |own| found.starts_with(own));
-    if own || !folders.iter().any(|folder| found.starts_with(folder)) {
+    if !is_within(config, &config.input_dirs, &found) {
         return Err(outside());
     }
     let unreadable = |error: io::Error| refuse(format!("the master can not read it: {error}"));
@@ -122,4 +130,34 @@ fn find(config: &Config, path: &Path) -> Result<(PathBuf, u64), JobsError> {
         return Err(refuse("its name is not UTF-8".to_owned()));
     }
     Ok((found, metadata.len()))
+}
+
+/// Whether a path without links lies in one of the folders, and not among what is the master's own.
+fn is_within(config: &Config, folders: &[PathBuf], path: &Path) -> bool {
+    let own = config.data_dir.canonicalize().map_or(true, |own| path.starts_with(own));
+    let mut folders = folders.iter().filter_map(|folder| folder.canonicalize().ok());
+    !own && folders.any(|folder| path.starts_with(folder))
+}
+
+/// A file to be written, by its real name.
+fn find_room(config: &Config, path: &Path) -> Result<PathBuf, JobsError> {
+    let refuse = |problem: &str| JobsError::InPlace {
+        path: path.display().to_string(),
+        problem: problem.to_owned(),
+    };
+    let outside = "it is not in a folder that this master writes results to (--output-dir); have \
+        the result sent";
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let (Some(folder), Some(name)) = (folder, path.file_name()) else {
+        return Err(refuse(outside));
+    };
+    if !is_within(config, &config.output_dirs, &folder) {
+        return Err(refuse(outside));
+    }
+    let found = folder.join(name);
+    match found.symlink_metadata() {
+        Ok(there) if !there.is_file() => Err(refuse("it is there, and no regular file")),
+        _ if found.to_str().is_none() => Err(refuse("its name is not UTF-8")),
+        _ => Ok(found),
+    }
 }

@@ -191,6 +191,7 @@ fn job(
         keep_input: get(row, "keep_input")?,
         resumable: get(row, "resumable")?,
         in_place: get::<Option<String>>(row, "in_place")?.map(PathBuf::from),
+        result_path: get::<Option<String>>(row, "result_path")?.map(PathBuf::from),
         repairs: repairs.map(job_id).transpose()?,
         first_task: narrow(row, "first_task")?,
     };

@@ -37,6 +37,7 @@ pub(crate) enum Row {
         keep_input: bool,
         resumable: bool,
         in_place: Option<PathBuf>,
+        result_path: Option<PathBuf>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
     },
@@ -179,6 +180,7 @@ impl Row {
             keep_input,
             resumable,
             in_place,
+            result_path,
             repairs,
             first_task,
         } = self
@@ -186,14 +188,15 @@ impl Row {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
-            keep_input, resumable, repairs, first_task, in_place)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            keep_input, resumable, repairs, first_task, in_place, result_path)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             on conflict do nothing";
         let query = sqlx::query(sql).bind(job.to_string()).bind(name).bind(priority.as_str());
         let query = query.bind(json("a spec", spec)?).bind(int(*opened_ms));
         let query = query.bind(expected.map(int)).bind(*keep_input).bind(*resumable);
         let query = query.bind(repairs.map(|job| job.to_string())).bind(*first_task);
-        let query = query.bind(in_place.as_ref().map(|path| path.to_string_lossy().into_owned()));
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let query = query.bind(in_place.as_ref().map(text)).bind(result_path.as_ref().map(text));
         query.execute(&mut **to).await?;
         Ok(())
     }

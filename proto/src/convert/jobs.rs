@@ -97,6 +97,7 @@ pub fn job_to_wire(job: &JobView) -> v1::Job {
         repaired_by: id_to_text(job.repaired_by),
         input_lost: job.input_lost,
         in_place: job.in_place.clone().unwrap_or_default(),
+        result_path: job.result_path.clone().unwrap_or_default(),
     }
 }
 
@@ -205,6 +206,7 @@ pub fn job_from_wire(wire: v1::Job) -> Result<JobView, WireError> {
         repaired_by: optional_job_id(&wire.repaired_by)?,
         input_lost: wire.input_lost,
         in_place: some(wire.in_place),
+        result_path: some(wire.result_path),
     })
 }
 
