@@ -109,6 +109,7 @@ class Bench:
         """Who counts a kind: Tally, which is first, and the others."""
         ours = [tally.Embedded(self.binary, self.args.threads, self.limits)]
         ours.append(tally.Cluster(self.binary, self.args.threads, self.limits, WORK))
+        ours.append(tally.InPlace(self.binary, self.args.threads, self.limits, WORK))
         ours.append(tally.Nearby(self.binary, self.args.threads, self.limits, WORK))
         if kind != "small":
             return ours, self.peers

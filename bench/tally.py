@@ -71,6 +71,10 @@ class Cluster:
         """Further arguments of a slave."""
         return []
 
+    def of_submit(self) -> list:
+        """Further arguments of the client."""
+        return []
+
     def _address(self) -> str:
         return self._said("master", "gRPC on ")
 
@@ -107,7 +111,8 @@ class Cluster:
 
     def count(self, kind: Kind, source: Path, target: Path) -> measure.Sample:
         self._must_run()
-        command = [self.tally, "submit", source, "--master", self.url, "--wait", "-o", target, *kind.flags]
+        where = ["--master", self.url, "--wait", "-o", target]
+        command = [self.tally, "submit", source, *where, *self.of_submit(), *kind.flags]
         beside = {name: process.pid for name, process in self.processes.items()}
         return measure.run(command, "client", self.limits, beside)[0]
 
@@ -119,17 +124,31 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Nearby(Cluster):
-    """The same on one machine whose operator lets them come close: slaves and clients use a Unix socket,
-    and slaves read the master's spool where it lies."""
+class InPlace(Cluster):
+    """A master that is where the files are, as the other engines are: it reads the input and writes the
+    result where they lie, and streams the tasks to its slaves over gRPC."""
 
-    key, label = "nearby", "the same by Unix socket and shared spool, "
+    key, label = "inplace", "master reads and writes the files, "
 
     def of_master(self) -> list:
-        return ["--grpc-socket", self._socket(), "--share-spool"]
+        files = self.folder.parent
+        return ["--input-dir", files, "--output-dir", files]
+
+    def of_submit(self) -> list:
+        return ["--in-place", "--result-in-place"]
+
+
+class Nearby(InPlace):
+    """The same where the slaves see the files, too: all use a Unix socket, and slaves read their tasks
+    where they lie."""
+
+    key, label = "nearby", "slaves read the files, too, "
+
+    def of_master(self) -> list:
+        return [*super().of_master(), "--grpc-socket", self._socket(), "--share-spool"]
 
     def of_slave(self) -> list:
-        return ["--read-spool", self.folder / "data"]
+        return ["--read-spool", self.folder.parent]
 
     def _address(self) -> str:
         super()._address()
