@@ -1,6 +1,7 @@
 //! The spool: inputs as they arrive, on disk; and the intake that cuts them into tasks on the way.
 //! Sync: runs on a thread of its own and tells the coordinator what it finds.
 
+mod behind;
 mod sink;
 mod upload;
 
@@ -104,7 +105,7 @@ impl Reception {
             None => DirectWriter::create(path)?,
         };
         let file = reception.writer(file);
-        let mut sink = Sink::new(reception, path.to_owned(), Some(file), cut);
+        let mut sink = Sink::new(reception, path.to_owned(), Some(file), cut)?;
         let mut decoder = Decompress::default();
         let mut buffer = vec![0; FRAME_BYTES];
         loop {
@@ -147,7 +148,7 @@ impl Reception {
         mut from: impl Read,
         cut: Option<(Header, Taken)>,
     ) -> Result<Taken, InputError> {
-        let mut sink = Sink::new(Arc::new(self), path.to_owned(), None, cut);
+        let mut sink = Sink::new(Arc::new(self), path.to_owned(), None, cut)?;
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let n = read_up_to(&mut from, &mut buffer)?;

@@ -1,14 +1,17 @@
 //! Where decompressed bytes go: to the spool file, if there is one, and through the intake.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use tally_common::dialect::Header;
 use tally_common::limits::FRAME_BYTES;
 
+use super::behind::Behind;
 use super::{InputError, Reception, read_up_to};
 use crate::coordinator::{InputInfo, Message};
 use crate::direct::DirectWriter;
@@ -17,7 +20,7 @@ use crate::intake::{Cut, Intake, IntakeError, Taken};
 pub(super) struct Sink {
     reception: Arc<Reception>,
     path: Arc<PathBuf>,
-    file: Option<DirectWriter>,
+    file: Option<Behind>,
     intake: Intake,
     announced: bool,
     /// Bytes that spool and intake have had already, in an earlier life.
@@ -33,7 +36,8 @@ impl Sink {
         path: PathBuf,
         file: Option<DirectWriter>,
         cut: Option<(Header, Taken)>,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let file = file.map(|file| Behind::start(file, Arc::clone(&reception))).transpose()?;
         let (spec, size) = (&reception.spec, reception.size);
         let announced = cut.is_some();
         let skip = cut.as_ref().map_or(0, |(_, until)| until.bytes);
@@ -42,7 +46,7 @@ impl Sink {
             None => Intake::new(spec, size),
         };
         let path = Arc::new(path);
-        Self { reception, path, file, intake, announced, skip, cuts: Vec::new() }
+        Ok(Self { reception, path, file, intake, announced, skip, cuts: Vec::new() })
     }
 
     /// Takes what the spool file holds already, up to `until`.
@@ -64,19 +68,29 @@ impl Sink {
 
     /// Takes decompressed bytes.
     pub(super) fn write(&mut self, data: &[u8]) -> Result<(), InputError> {
-        self.reception.check_wanted()?;
-        self.reception.meter.received.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let known = self.skip.min(data.len() as u64);
-        self.skip -= known;
-        let data = &data[known as usize..];
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(data)
-        {
-            // Waiting for room on the disk ends with the job.
-            self.reception.check_wanted()?;
-            return Err(error.into());
+        let data = &data[self.new_from(data.len())?..];
+        if let Some(file) = &mut self.file {
+            file.write(Bytes::copy_from_slice(data))?;
         }
         self.push(data)
+    }
+
+    /// The same, without a copy.
+    pub(super) fn write_shared(&mut self, data: &Bytes) -> Result<(), InputError> {
+        let data = data.slice(self.new_from(data.len())?..);
+        if let Some(file) = &mut self.file {
+            file.write(data.clone())?;
+        }
+        self.push(&data)
+    }
+
+    /// How many of the bytes that have come are known already.
+    fn new_from(&mut self, len: usize) -> Result<usize, InputError> {
+        self.reception.check_wanted()?;
+        self.reception.meter.received.fetch_add(len as u64, Ordering::Relaxed);
+        let known = self.skip.min(len as u64);
+        self.skip -= known;
+        Ok(known as usize)
     }
 
     fn push(&mut self, data: &[u8]) -> Result<(), InputError> {
@@ -106,39 +120,38 @@ impl Sink {
         if self.cuts.is_empty() {
             return Ok(());
         }
-        self.settle()?;
         let (job, cuts) = (self.reception.job, std::mem::take(&mut self.cuts));
-        self.reception.send(Message::Cut { job, cuts })
+        match &mut self.file {
+            Some(file) => file.tell(cuts),
+            None => self.reception.send(Message::Cut { job, cuts }),
+        }
     }
 
-    /// Makes what has come readable, and durable where that is wanted.
-    pub(super) fn settle(&mut self) -> io::Result<()> {
-        match &mut self.file {
-            Some(file) if self.reception.durable => file.sync(),
-            Some(file) => file.flush(),
-            None => Ok(()),
-        }
+    /// Waits until what has come can be read, and is durable where that is wanted.
+    pub(super) fn settle(&mut self) -> Result<(), InputError> {
+        self.file.as_mut().map_or(Ok(()), Behind::settle)
     }
 
     /// There are no more bytes.
     pub(super) fn end(mut self) -> Result<Taken, InputError> {
         let taken = self.intake.finish(&mut self.cuts);
         self.tell()?;
-        match self.file.take() {
-            Some(file) if self.reception.durable => file.finish_durably()?,
-            Some(file) => file.finish()?,
-            None => {}
+        if let Some(file) = self.file.take() {
+            file.end()?;
         }
         taken.map_err(|error| self.locate(error))
     }
 
-    /// Finds the line of a record by reading the input again: lines are not counted on the way.
+    /// Finds the line of a record by reading the input again: lines are not counted on the way. Tasks
+    /// before it have been told of when this is back.
     fn locate(&mut self, error: IntakeError) -> InputError {
+        if let Err(worse) = self.settle() {
+            return worse;
+        }
         let IntakeError::RecordTooLong { offset } = error else {
             return error.into();
         };
-        let flushed = self.file.as_mut().map_or(Ok(()), Write::flush);
-        match flushed.and_then(|()| count_lines(&self.path, offset)) {
+        match count_lines(&self.path, offset) {
             Ok(lines) => InputError::AtLine { line: lines + 1, error },
             Err(_) => error.into(),
         }

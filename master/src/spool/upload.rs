@@ -142,13 +142,13 @@ impl Incoming<'_> {
         let plain = plain_path(self.spool);
         let file = self.reception.writer(DirectWriter::resume(&plain, at)?);
         let reception = Arc::clone(&self.reception);
-        let mut sink = Sink::new(reception, plain, Some(file), self.cut.take());
+        let mut sink = Sink::new(reception, plain, Some(file), self.cut.take())?;
         sink.read_again(at)?;
         self.way = Some(Way::Plain(sink));
         Ok(())
     }
 
-    fn take(&mut self, data: &[u8]) -> Result<(), InputError> {
+    fn take(&mut self, data: &Bytes) -> Result<(), InputError> {
         self.received.add(data);
         if let Some(announced) = self.announced
             && self.received.bytes > announced
@@ -165,7 +165,7 @@ impl Incoming<'_> {
 
     /// Finds out what the upload is, and begins.
     fn decide(&mut self) -> Result<(), InputError> {
-        let start = std::mem::take(&mut self.start);
+        let start = Bytes::from(std::mem::take(&mut self.start));
         let compressed = Encoding::sniff(&start) != Encoding::Plain;
         let store = compressed && self.resumable;
         let path = if store { raw_path(self.spool) } else { plain_path(self.spool) };
@@ -173,15 +173,15 @@ impl Incoming<'_> {
         self.way = Some(if store {
             Way::Stored(file)
         } else {
-            let sink = Sink::new(Arc::clone(&self.reception), path, Some(file), None);
+            let sink = Sink::new(Arc::clone(&self.reception), path, Some(file), None)?;
             if compressed { Way::Decompressed(sink, Box::default()) } else { Way::Plain(sink) }
         });
         self.pass_on(&start)
     }
 
-    fn pass_on(&mut self, data: &[u8]) -> Result<(), InputError> {
+    fn pass_on(&mut self, data: &Bytes) -> Result<(), InputError> {
         match &mut self.way {
-            Some(Way::Plain(sink)) => sink.write(data),
+            Some(Way::Plain(sink)) => sink.write_shared(data),
             Some(Way::Decompressed(sink, decoder)) => {
                 decoder.feed(data, &mut |plain| sink.write(plain))
             }
@@ -232,7 +232,7 @@ impl Incoming<'_> {
         };
         let file = self.reception.writer(file);
         let reception = Arc::clone(&self.reception);
-        let mut sink = Sink::new(reception, plain, Some(file), self.cut.take());
+        let mut sink = Sink::new(reception, plain, Some(file), self.cut.take())?;
         let raw = raw_path(self.spool);
         let (mut from, mut decoder) = (File::open(&raw)?, Decompress::default());
         let mut buffer = vec![0; FRAME_BYTES];
