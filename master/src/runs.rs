@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use tally_common::run::{RunError, RunMeta, TaskTotals};
 use tally_proto::convert::PartialHead;
+use tally_proto::frames::PackedError;
 
 use crate::read_at::FileAt;
 
@@ -35,6 +36,9 @@ pub enum RunsError {
         /// Their checksum.
         expected_crc: u32,
     },
+    /// It came compressed, and can not be decompressed.
+    #[error(transparent)]
+    Packed(#[from] PackedError),
     /// The run does not read.
     #[error("the partial is no valid run: {0}")]
     Run(#[from] RunError),

@@ -16,7 +16,7 @@ pub mod v1 {
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tally.v1.bin"));
 
 /// The version of the cluster protocol that this build speaks.
-pub const PROTOCOL: v1::ProtocolVersion = v1::ProtocolVersion { major: 1, minor: 2 };
+pub const PROTOCOL: v1::ProtocolVersion = v1::ProtocolVersion { major: 1, minor: 3 };
 
 /// This build's version, for people.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");

@@ -8,10 +8,12 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use tally_proto::channel::connect;
-use tally_proto::frames::{Part, Piece, Shape, download, message, path, upload};
+use tally_proto::frames::{
+    Compression, Packer, Part, Piece, Shape, Unpacker, download, message, path, upload,
+};
 use tally_proto::v1::cluster_server::{Cluster, ClusterServer};
 use tally_proto::v1::{
-    MasterCommand, PartialAck, PartialFrame, PartialHeader, SlaveEvent, StreamTaskRequest,
+    MasterCommand, Packed, PartialAck, PartialFrame, PartialHeader, SlaveEvent, StreamTaskRequest,
     TaskFrame, partial_frame::Frame,
 };
 
@@ -37,8 +39,14 @@ impl Cluster for Echo {
         request: Request<StreamTaskRequest>,
     ) -> Result<Response<Self::StreamTaskStream>, Status> {
         let wanted = request.into_inner().message_id;
-        let frame = |len| Ok(TaskFrame { data: bytes(len), spool: None });
+        let frame = |len| Ok(TaskFrame { data: bytes(len), ..Default::default() });
+        let packed = |len| {
+            let data = zstd::bulk::compress(&bytes(len), 1).unwrap().into();
+            let packed = Packed { compression: 1, plain_bytes: len as u32, data };
+            Ok(TaskFrame { packed: Some(packed), ..Default::default() })
+        };
         let answer = match &wanted[..] {
+            b"packed" => vec![packed(1 << 20), frame(77), packed(100_000)],
             b"three" => vec![frame(1 << 20), frame(0), frame(100_000)],
             b"none" => vec![],
             b"broken" => vec![frame(1 << 20), Err(Status::data_loss("lost, ähm"))],
@@ -60,6 +68,11 @@ impl Cluster for Echo {
                 Some(Frame::Header(header)) => reason = format!("attempt {}", header.attempt),
                 Some(Frame::Data(data)) => {
                     assert!(data == bytes(data.len()));
+                    len += data.len();
+                }
+                Some(Frame::Packed(packed)) => {
+                    let data = zstd::bulk::decompress(&packed.data, 1 << 20)?;
+                    assert!(packed.plain_bytes as usize == data.len() && data == bytes(data.len()));
                     len += data.len();
                 }
                 None => {}
@@ -86,9 +99,13 @@ async fn served() -> Channel {
 async fn stream(channel: &Channel, wanted: &'static str) -> Result<Vec<u8>, Status> {
     let request = StreamTaskRequest { message_id: wanted.into(), ..Default::default() };
     let mut stream = download(channel.clone(), path::STREAM_TASK, &request, Shape::TASK).await?;
-    let mut all = Vec::new();
+    let (mut all, mut unpacker) = (Vec::new(), Unpacker::default());
     while let Some(part) = stream.next().await? {
-        let Part::Data(data) = part else { panic!("a header") };
+        let data = match part {
+            Part::Data(data) => data,
+            Part::Packed(packed) => unpacker.unpack(packed).unwrap(),
+            Part::Header(_) => panic!("a header"),
+        };
         all.extend_from_slice(&data);
     }
     Ok(all)
@@ -99,6 +116,8 @@ async fn a_stream_that_generated_code_sends() {
     let channel = served().await;
     let expected = [bytes(1 << 20), bytes(100_000)].concat();
     assert!(stream(&channel, "three").await.unwrap() == expected);
+    let expected = [bytes(1 << 20), bytes(77), bytes(100_000)].concat();
+    assert!(stream(&channel, "packed").await.unwrap() == expected);
     assert!(stream(&channel, "none").await.unwrap().is_empty());
     let broken = stream(&channel, "broken").await.unwrap_err();
     assert_eq!((broken.code(), broken.message()), (Code::DataLoss, "lost, ähm"));
@@ -114,14 +133,18 @@ async fn a_stream_that_generated_code_receives() {
     let send = async |patient, last: Result<Piece, Status>| {
         let header = PartialHeader { attempt: 3, patient, ..Default::default() };
         let header = PartialFrame { frame: Some(Frame::Header(header)) };
+        let mut packer = Packer::new(Compression::Zstd);
         let data = [1 << 20, 0, 77_777].map(|len| Ok(Piece::Data(2, bytes(len))));
+        let packed = [1 << 20, 9_999];
+        let packed = packed.map(|len| Ok(Piece::Packed(packer.pack(&bytes(len)).unwrap())));
+        let data = data.into_iter().chain(packed);
         let pieces = std::iter::once(Ok(Piece::Message(message(&header)))).chain(data);
         let pieces = tokio_stream::iter(pieces.chain([last]).collect::<Vec<_>>());
         upload::<PartialAck>(channel.clone(), path::RETURN_PARTIAL, pieces).await
     };
     let small = || Ok(Piece::Data(2, bytes(5)));
     let ack = send(false, small()).await.unwrap();
-    assert_eq!((ack.verdict, ack.reason.as_str()), (1, "attempt 3, 1126358 bytes"));
+    assert_eq!((ack.verdict, ack.reason.as_str()), (1, "attempt 3, 2184933 bytes"));
     let refused = send(true, small()).await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::DataLoss, "it was patient"));
     // What its sender breaks off does not arrive as if it were whole.

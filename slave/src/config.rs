@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::SlaveId;
+use tally_proto::frames::Compression;
 
 /// A slave's configuration.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Config {
     /// Folders of this machine that are the master's data folder, or such that it counts files in: tasks
     /// are read there where the master allows that, instead of having them sent.
     pub read_spool: Vec<PathBuf>,
+    /// How bytes are compressed on their way from and to the master.
+    pub compression: Option<Compression>,
     /// Waits between attempts to reach the master.
     pub reconnect: Backoff,
     /// How long a draining slave may take to finish what it holds.

@@ -1,4 +1,7 @@
 //! The gRPC side of a slave: the connection, the bytes of a task, the return of a partial.
+//!
+//! What comes compressed is decompressed by the worker that counts it, what goes compressed is
+//! compressed on a thread of its own.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,13 +13,15 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tracing::debug;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::{MessageId, SessionId};
-use tally_proto::frames::{self, Part, Piece, Shape, path};
+use tally_proto::frames::{self, Compression, Packer, Part, Piece, Shape, Unpacker, path};
 use tally_proto::v1::{self, PartialAck, PartialVerdict, SpoolRange, partial_frame::Frame};
 
 use crate::config::Config;
@@ -26,6 +31,9 @@ use crate::worker::{Partial, SourceError, TaskSource};
 /// Pieces of a task that may wait on this side, each at most a frame: what keeps a worker fed while the
 /// next ones are on their way, and the bound on what a prefetched task holds in memory (8 MiB).
 const FRAMES_AHEAD: usize = 8;
+
+/// Frames of a partial that are compressed ahead of the connection.
+const PACKED_AHEAD: usize = 3;
 
 /// How often bytes are sent that break off or arrive damaged, before the attempt has failed. A bad link
 /// is no fault of the task, which has only so many attempts.
@@ -47,12 +55,16 @@ pub(crate) struct Origin {
     pub(crate) session: SessionId,
     /// Where they may be read instead of being sent.
     pub(crate) read_spool: Vec<PathBuf>,
+    /// How they may be compressed on their way.
+    pub(crate) compression: Option<Compression>,
 }
 
 /// Something of a task on its way to the worker.
 enum Fetched {
     /// The next bytes.
     Bytes(Bytes),
+    /// A frame that is to be decompressed.
+    Packed(Bytes),
     /// All of it, to be read by the worker itself: it is most likely in the page cache, and would leave
     /// the processor's on the way from one thread to another.
     Here(Spooled),
@@ -66,6 +78,7 @@ pub(crate) struct RemoteSource {
     pieces: mpsc::Receiver<Result<Fetched, SourceError>>,
     /// What the worker reads itself.
     here: Option<Spooled>,
+    unpacker: Unpacker,
     origin: Origin,
     runtime: Handle,
     /// Times that the bytes have not arrived as they should.
@@ -78,6 +91,7 @@ impl TaskSource for RemoteSource {
             match self.pieces.blocking_recv().transpose()? {
                 Some(Fetched::Here(here)) => self.here = Some(here),
                 Some(Fetched::Bytes(bytes)) => return Ok(Some(bytes)),
+                Some(Fetched::Packed(packed)) => return Ok(Some(self.unpacker.unpack(packed)?)),
                 None => return Ok(None),
             }
         }
@@ -104,7 +118,8 @@ impl TaskSource for RemoteSource {
 /// runtime.
 pub(crate) fn fetch(origin: Origin) -> RemoteSource {
     let pieces = start(origin.clone(), false, Duration::ZERO);
-    RemoteSource { pieces, here: None, origin, runtime: Handle::current(), tries: 0 }
+    let (unpacker, runtime) = (Unpacker::default(), Handle::current());
+    RemoteSource { pieces, here: None, unpacker, origin, runtime, tries: 0 }
 }
 
 fn start(
@@ -153,21 +168,22 @@ async fn pass_on(
 ) -> Result<Option<SpoolRange>, Status> {
     let mut request = v1::StreamTaskRequest::of(origin.task, origin.session, again);
     request.reads_spool = !origin.read_spool.is_empty();
+    request.compression = origin.compression.map_or(0, Compression::to_wire);
     let channel = origin.channel.clone();
     let mut stream = frames::download(channel, path::STREAM_TASK, &request, Shape::TASK).await?;
     while let Some(part) = stream.next().await? {
-        match part {
-            // A receiver that is gone has lost interest: dropping the stream cancels it.
-            Part::Data(data) => {
-                if pieces.send(Ok(Fetched::Bytes(data))).await.is_err() {
-                    return Ok(None);
-                }
-            }
+        let piece = match part {
+            Part::Data(data) => Fetched::Plain(data),
+            Part::Packed(packed) => Fetched::Packed(packed),
             Part::Header(range) if request.reads_spool => {
                 let range = SpoolRange::decode(range);
                 return range.map(Some).map_err(|error| Status::internal(error.to_string()));
             }
             Part::Header(_) => return Err(Status::internal("nobody asked for a place")),
+        };
+        // A receiver that is gone has lost interest: dropping the stream cancels it.
+        if pieces.send(Ok(piece)).await.is_err() {
+            return Ok(None);
         }
     }
     Ok(None)
@@ -216,16 +232,17 @@ pub(crate) enum Verdict {
     Rejected(String),
 }
 
-/// Hands a partial in, again where it arrives damaged.
+/// Hands a partial in, again where it arrives damaged; compressed if so the master takes it.
 pub(crate) async fn hand_in(
     channel: Channel,
     session: SessionId,
     partial: Partial,
+    compression: Option<Compression>,
 ) -> Result<Verdict, Status> {
     let mut damaged = 0;
     loop {
         let patient = damaged + 1 < TRANSFERS;
-        let answer = send(channel.clone(), session, partial.clone(), patient).await;
+        let answer = send(channel.clone(), session, partial.clone(), patient, compression).await;
         match answer {
             Err(status) if patient && status.code() == Code::DataLoss => {
                 damaged += 1;
@@ -241,17 +258,48 @@ async fn send(
     session: SessionId,
     partial: Partial,
     patient: bool,
+    compression: Option<Compression>,
 ) -> Result<Verdict, Status> {
     let head = v1::PartialHeader { patient, ..partial.head(session).to_wire() };
     let header = v1::PartialFrame { frame: Some(Frame::Header(head)) };
     let header = Piece::Message(frames::message(&header));
-    let field = Shape::HEADER_AND_DATA.data;
-    let data = partial.frames.into_iter().map(move |data| Piece::Data(field, data));
-    let pieces = tokio_stream::iter(std::iter::once(header).chain(data).map(Ok));
-    let ack: PartialAck = frames::upload(channel, path::RETURN_PARTIAL, pieces).await?;
+    let header = tokio_stream::once(Ok(header));
+    let data = partial.frames.into_iter().map(|data| Piece::Data(Shape::PARTIAL.data, data));
+    let ack: PartialAck = match compression {
+        None => {
+            let pieces = header.chain(tokio_stream::iter(data.map(Ok)));
+            frames::upload(channel, path::RETURN_PARTIAL, pieces).await?
+        }
+        Some(compression) => {
+            let pieces = header.chain(ReceiverStream::new(packed(data, compression)));
+            frames::upload(channel, path::RETURN_PARTIAL, pieces).await?
+        }
+    };
     Ok(match ack.verdict() {
         PartialVerdict::Accepted => Verdict::Accepted,
         PartialVerdict::Duplicate => Verdict::Duplicate,
         PartialVerdict::Rejected | PartialVerdict::Unspecified => Verdict::Rejected(ack.reason),
     })
+}
+
+/// Compresses what becomes smaller by it, ahead of the connection, on a thread of its own.
+fn packed(
+    pieces: impl Iterator<Item = Piece> + Send + 'static,
+    compression: Compression,
+) -> mpsc::Receiver<Result<Piece, Status>> {
+    let (ahead, pieces_out) = mpsc::channel(PACKED_AHEAD);
+    spawn_blocking(move || {
+        let mut packer = Packer::new(compression);
+        for piece in pieces {
+            let packed = match &piece {
+                Piece::Data(_, plain) => packer.pack(plain).map(Piece::Packed),
+                _ => None,
+            };
+            // A stream that is closed is one that has broken off.
+            if ahead.blocking_send(Ok(packed.unwrap_or(piece))).is_err() {
+                return;
+            }
+        }
+    });
+    pieces_out
 }

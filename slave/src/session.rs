@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use tally_common::id::{Attempt, MessageId, SessionId};
 use tally_proto::convert::{Assignment, SlaveHello};
+use tally_proto::frames::Compression;
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::{self, MasterCommand, SlaveEvent, master_command, slave_event};
 
@@ -140,9 +141,13 @@ impl Slave {
     ) -> Result<Ended, Status> {
         let channel = remote::connect(&self.config).await?;
         let (events, mut commands) = self.join(channel.clone()).await?;
-        let (session, beat) = welcome(&mut commands).await?;
+        let (welcome, session, beat) = welcome(&mut commands).await?;
         info!(%session, master = %self.config.master, "joined");
-        let mut link = Link { channel, session, events, returns: JoinSet::new() };
+        let compression = self.config.compression.filter(|wanted| welcome.takes(*wanted));
+        if compression != self.config.compression {
+            warn!(master = %welcome.version, "the master does not know this compression; going without");
+        }
+        let mut link = Link { channel, session, compression, events, returns: JoinSet::new() };
         let mut beats = interval(beat);
         if self.draining.is_some() {
             link.tell(slave_event::Event::Draining(v1::Draining {})).await;
@@ -249,6 +254,7 @@ impl Slave {
             task: attempt.0,
             session: link.session,
             read_spool: self.config.read_spool.clone(),
+            compression: link.compression,
         };
         let source = Box::new(remote::fetch(origin));
         let execution = Execution { assignment, source, progress: progress.clone() };
@@ -315,13 +321,16 @@ impl Slave {
     }
 }
 
-async fn welcome(commands: &mut Streaming<MasterCommand>) -> Result<(SessionId, Duration), Status> {
+async fn welcome(
+    commands: &mut Streaming<MasterCommand>,
+) -> Result<(v1::Welcome, SessionId, Duration), Status> {
     let first = timeout(JOIN_TIMEOUT, commands.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no welcome"))??;
     match first.and_then(|command| command.command) {
         Some(master_command::Command::Welcome(welcome)) => {
             let beat = Duration::from_millis(welcome.heartbeat_interval_ms.max(10).into());
-            Ok((welcome.session()?, beat))
+            let session = welcome.session()?;
+            Ok((welcome, session, beat))
         }
         _ => Err(Status::unavailable("the master did not begin with a welcome")),
     }
@@ -331,6 +340,8 @@ async fn welcome(commands: &mut Streaming<MasterCommand>) -> Result<(SessionId, 
 struct Link {
     channel: Channel,
     session: SessionId,
+    /// As the slave wants it and the master knows it.
+    compression: Option<Compression>,
     events: mpsc::Sender<SlaveEvent>,
     returns: JoinSet<HandedIn>,
 }
@@ -359,8 +370,9 @@ impl Link {
 
     fn hand_in(&mut self, partial: crate::worker::Partial) {
         let (channel, session, id) = (self.channel.clone(), self.session, partial.message_id);
+        let compression = self.compression;
         self.returns.spawn(async move {
-            let verdict = remote::hand_in(channel, session, partial).await;
+            let verdict = remote::hand_in(channel, session, partial, compression).await;
             if verdict.is_err() {
                 sleep(HAND_IN_PAUSE).await;
             }

@@ -16,6 +16,7 @@ use tally_common::id::{Attempt, JobId, MessageId, SessionId};
 use tally_common::limits::FRAME_BYTES;
 use tally_common::run::{RunHeader, RunWriter, TaskTotals};
 use tally_proto::convert::{Assignment, PartialHead};
+use tally_proto::frames::PackedError;
 
 use crate::kernel::{Kernel, KernelError};
 
@@ -40,6 +41,9 @@ pub enum SourceError {
     /// The master no longer wants the task counted, or the session is over.
     #[error("the task is no longer wanted")]
     Gone,
+    /// They came compressed, and can not be decompressed.
+    #[error("the task's bytes are damaged: {0}")]
+    Packed(#[from] PackedError),
     /// They broke off.
     #[error("the task's bytes broke off: {0}")]
     Broken(String),
@@ -264,7 +268,11 @@ impl Kernels {
         loop {
             let counted = count(kernel, execution);
             let damaged = matches!(counted, Err(WorkError::Damaged { .. }));
-            let broken = matches!(counted, Err(WorkError::Source(SourceError::Broken(_))));
+            // Compressed bytes were damaged on the way: what the master has shows in the plain ones.
+            let broken = matches!(
+                counted,
+                Err(WorkError::Source(SourceError::Broken(_) | SourceError::Packed(_)))
+            );
             let wanted = (damaged || broken) && !execution.progress.is_cancelled();
             if !wanted || !execution.source.again(damaged) {
                 return counted;

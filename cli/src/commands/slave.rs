@@ -3,10 +3,11 @@
 use uuid::Uuid;
 
 use tally_common::id::SlaveId;
+use tally_proto::frames::Compression;
 use tally_slave::config::Config;
 
 use super::{cores, stop_signal};
-use crate::args::SlaveArgs;
+use crate::args::{Compress, SlaveArgs};
 
 pub(crate) async fn run(args: SlaveArgs) -> anyhow::Result<()> {
     let stop = stop_signal()?;
@@ -17,10 +18,19 @@ pub(crate) async fn run(args: SlaveArgs) -> anyhow::Result<()> {
         workers: args.workers.unwrap_or_else(cores),
         labels: args.labels.into_iter().collect(),
         read_spool: args.read_spool,
+        compression: compression(args.compress),
         reconnect: Config::RECONNECT,
         grace: args.grace,
     };
     Ok(tally_slave::session::run(config, stop).await?)
+}
+
+fn compression(compress: Compress) -> Option<Compression> {
+    match compress {
+        Compress::None => None,
+        Compress::Zstd => Some(Compression::Zstd),
+        Compress::Lz4 => Some(Compression::Lz4),
+    }
 }
 
 fn default_name() -> String {

@@ -39,11 +39,11 @@ async fn stream_task(State(slaves): State<ClusterService>, asked: Request) -> im
 }
 
 async fn return_partial(State(slaves): State<ClusterService>, sent: Request) -> impl IntoResponse {
-    respond_once(slaves.partial(frames(sent)).await)
+    respond_once(slaves.partial(frames(sent, Shape::PARTIAL)).await)
 }
 
 async fn submit(State(clients): State<JobsService>, sent: Request) -> impl IntoResponse {
-    respond_once(clients.take_in(frames(sent)).await)
+    respond_once(clients.take_in(frames(sent, Shape::HEADER_AND_DATA)).await)
 }
 
 async fn result(State(clients): State<JobsService>, asked: Request) -> impl IntoResponse {
@@ -58,8 +58,8 @@ async fn input(State(clients): State<JobsService>, asked: Request) -> impl IntoR
     respond(download(asked, async |request| clients.input_file(request).await).await)
 }
 
-fn frames(sent: Request) -> Incoming {
-    Incoming::request(Body::new(sent.into_body()), Shape::HEADER_AND_DATA)
+fn frames(sent: Request, shape: Shape) -> Incoming {
+    Incoming::request(Body::new(sent.into_body()), shape)
 }
 
 async fn download<R: Message + Default + 'static>(

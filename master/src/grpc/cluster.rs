@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use tally_common::id::SessionId;
 use tally_proto::PROTOCOL;
 use tally_proto::convert::{PartialHead, SlaveHello, WireError};
-use tally_proto::frames::{Incoming, Part};
+use tally_proto::frames::{Compression, Incoming, Part, Unpacker};
 use tally_proto::v1::cluster_server::Cluster as Service;
 use tally_proto::v1::{
     self, CancelAttempt, Goodbye, MasterCommand, PartialAck, PartialFrame, PartialHeader,
@@ -93,7 +93,7 @@ impl ClusterService {
             if request.reads_spool && self.share_spool { stream::place(&task) } else { None };
         match place {
             Some(place) => Ok(place),
-            None => stream::task(&task),
+            None => stream::task(&task, Compression::from_wire(request.compression)),
         }
     }
 
@@ -116,9 +116,9 @@ impl ClusterService {
                 Err(Status::unavailable(error.to_string()))
             }
             // Not what the slave has sent: it is not told that it was wrong.
-            Err(ReceiveError::Partial(ClusterError::Runs(error @ RunsError::Damaged { .. })))
-                if patient =>
-            {
+            Err(ReceiveError::Partial(ClusterError::Runs(
+                error @ (RunsError::Damaged { .. } | RunsError::Packed(_)),
+            ))) if patient => {
                 warn!(message_id = %head.message_id, %error, "a partial arrived damaged");
                 Err(Status::data_loss(error.to_string()))
             }
@@ -142,6 +142,12 @@ enum ReceiveError {
     Call(Status),
 }
 
+impl From<RunsError> for ReceiveError {
+    fn from(error: RunsError) -> Self {
+        Self::Partial(error.into())
+    }
+}
+
 impl ClusterService {
     async fn receive(
         &self,
@@ -149,15 +155,18 @@ impl ClusterService {
         frames: &mut Incoming,
     ) -> Result<Verdict, ReceiveError> {
         let mut run = self.cluster.receive(head).map_err(ReceiveError::Partial)?;
+        let mut unpacker = Unpacker::default();
         while let Some(frame) = next(frames).await.map_err(ReceiveError::Call)? {
-            let Part::Data(data) = frame else {
-                return Err(ReceiveError::Call(WireError::Missing("data").into()));
-            };
-            block_in_place(|| run.write(&data))
-                .map_err(|error| ReceiveError::Partial(error.into()))?;
+            block_in_place(|| match frame {
+                Part::Data(data) => Ok(run.write(&data)?),
+                Part::Packed(packed) => {
+                    let data = unpacker.unpack(packed).map_err(RunsError::from)?;
+                    Ok(run.write(&data)?)
+                }
+                Part::Header(_) => Err(ReceiveError::Call(WireError::Missing("data").into())),
+            })?;
         }
-        let run = block_in_place(|| run.finish());
-        let run = run.map_err(|error| ReceiveError::Partial(error.into()))?;
+        let run = block_in_place(|| run.finish())?;
         self.cluster.hand_in(run).await.map_err(|error| ReceiveError::Call(error.into()))
     }
 }

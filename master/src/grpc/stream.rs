@@ -7,7 +7,9 @@ use tokio::task::spawn_blocking;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use tally_proto::frames::{Buffer, DirectReader, Piece, Shape, frame_at, message};
+use tally_proto::frames::{
+    Buffer, Compression, DirectReader, Packer, Piece, Shape, frame_at, message,
+};
 use tally_proto::v1::{SpoolRange, TaskFrame};
 
 use crate::cluster::TaskBytes;
@@ -27,7 +29,7 @@ pub(super) fn download(file: Download, offset: u64, len: u64) -> Result<Frames, 
     let whole = from.len().map_err(storage)?;
     let rest = whole.saturating_sub(offset);
     let len = if len == 0 { rest } else { len.min(rest) };
-    Ok(self::file((from, storage), offset, len, lease))
+    Ok(self::file((from, storage), (offset, len), lease, None))
 }
 
 /// Says where a task's bytes lie, to a slave that can read them there; `None` where the path has no words.
@@ -77,10 +79,11 @@ fn open(task: &TaskBytes) -> io::Result<DirectReader> {
     }
 }
 
-/// Streams a task's bytes.
-pub(super) fn task(task: &TaskBytes) -> Result<Frames, Status> {
+/// Streams the bytes of a task, each frame compressed if that makes it smaller.
+pub(super) fn task(task: &TaskBytes, compression: Option<Compression>) -> Result<Frames, Status> {
     let broken = broken(task.in_place);
-    Ok(file((open(task).map_err(broken)?, broken), task.offset, task.len, ()))
+    let from = open(task).map_err(broken)?;
+    Ok(file((from, broken), (task.offset, task.len), (), compression))
 }
 
 /// Says that a file can not be read.
@@ -93,21 +96,26 @@ fn broken(in_place: bool) -> Broken {
 /// Streams `len` bytes of a file from `offset` on; `kept` is dropped when that is done.
 fn file(
     (file, broken): (DirectReader, Broken),
-    offset: u64,
-    len: u64,
+    (offset, len): (u64, u64),
     kept: impl Send + 'static,
+    compression: Option<Compression>,
 ) -> Frames {
     let end = offset + len;
     let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
     spawn_blocking(move || {
         let _kept = kept;
+        let mut packer = compression.map(Packer::new);
         let mut at = offset;
         while at < end {
             let (n, mut buffer) = (frame_at(at, end), Buffer::take());
             let read = file.read(at, n, &mut buffer);
-            let frame =
-                read.map(|skip| Piece::Message(buffer.enveloped(Shape::DATA.data, skip, n)));
-            let frame = frame.map_err(broken);
+            let frame = read.map_err(broken).map(|skip| {
+                let plain = &buffer.room()[skip..skip + n];
+                match packer.as_mut().and_then(|packer| packer.pack(plain)) {
+                    Some(packed) => Piece::Packed(packed),
+                    None => Piece::Message(buffer.enveloped(Shape::TASK.data, skip, n)),
+                }
+            });
             let ended = frame.is_err();
             // A closed stream means that nobody reads on.
             if frames.blocking_send(frame).is_err() || ended {

@@ -9,6 +9,7 @@ use tally_common::spec::Spec;
 
 use super::spec::delimiter;
 use super::{WireError, draft_from_wire, draft_to_wire, uuid_from_bytes, uuid_to_bytes, wrong};
+use crate::frames::Compression;
 use crate::v1;
 
 /// Longest name of a slave, in bytes.
@@ -273,7 +274,8 @@ impl v1::StreamTaskRequest {
     /// Asks for a task's bytes; `again` where they came and were damaged.
     pub fn of(message_id: MessageId, session: SessionId, again: bool) -> Self {
         let message_id = uuid_to_bytes(message_id.uuid());
-        Self { message_id, session_id: uuid_to_bytes(session.uuid()), again, reads_spool: false }
+        let session_id = uuid_to_bytes(session.uuid());
+        Self { message_id, session_id, again, ..Self::default() }
     }
 
     /// Which task, and who asks.
@@ -295,7 +297,13 @@ impl v1::Welcome {
             heartbeat_interval_ms,
             protocol: Some(crate::PROTOCOL),
             version: crate::BUILD.to_owned(),
+            compressions: Compression::ALL.map(Compression::to_wire).to_vec(),
         }
+    }
+
+    /// Whether the master takes partials that are compressed so.
+    pub fn takes(&self, compression: Compression) -> bool {
+        self.compressions.contains(&compression.to_wire())
     }
 
     /// The session that was opened.

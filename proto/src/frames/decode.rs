@@ -9,6 +9,9 @@ use tally_common::limits::MAX_MESSAGE_BYTES;
 /// Bytes before each message: a flag, and its length.
 pub(super) const PREFIX_BYTES: usize = 5;
 
+/// The field of a frame that holds compressed bytes, where it has one.
+pub(super) const PACKED: u32 = 3;
+
 /// What the messages of a stream look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -16,15 +19,19 @@ pub struct Shape {
     pub header: Option<u32>,
     /// The field that holds bytes.
     pub data: u32,
+    /// Bytes may be compressed, in a message and a field of their own.
+    pub packed: bool,
 }
 
 impl Shape {
     /// `TaskFrame`, whose header is the place of the bytes.
-    pub const TASK: Self = Self { header: Some(2), data: 1 };
+    pub const TASK: Self = Self { header: Some(2), data: 1, packed: true };
     /// `DataFrame`, and a `TaskFrame` of bytes.
-    pub const DATA: Self = Self { header: None, data: 1 };
-    /// `SubmitFrame` and `PartialFrame`.
-    pub const HEADER_AND_DATA: Self = Self { header: Some(1), data: 2 };
+    pub const DATA: Self = Self { header: None, data: 1, packed: false };
+    /// `SubmitFrame`.
+    pub const HEADER_AND_DATA: Self = Self { header: Some(1), data: 2, packed: false };
+    /// `PartialFrame`.
+    pub const PARTIAL: Self = Self { packed: true, ..Self::HEADER_AND_DATA };
 }
 
 /// What comes out.
@@ -34,6 +41,8 @@ pub enum Part {
     Header(Bytes),
     /// More bytes: a message's, or a part of them.
     Data(Bytes),
+    /// Compressed bytes, encoded: a whole `Packed`, for an [`Unpacker`](super::Unpacker).
+    Packed(Bytes),
 }
 
 /// Why a stream makes no sense.
@@ -68,6 +77,8 @@ enum State {
     Skip(usize),
     /// So many bytes of a header follow.
     Header(usize),
+    /// So many bytes of a message with compressed data follow.
+    Packed(usize),
     /// So many bytes of data follow.
     Data(usize),
 }
@@ -79,7 +90,8 @@ pub struct Frames {
     state: State,
     /// Bytes of the message that have not come yet.
     left: usize,
-    header: BytesMut,
+    /// What has come of a header, or of compressed data.
+    inner: BytesMut,
 }
 
 const START: State = State::Prefix { have: 0, bytes: [0; PREFIX_BYTES] };
@@ -87,7 +99,7 @@ const START: State = State::Prefix { have: 0, bytes: [0; PREFIX_BYTES] };
 impl Frames {
     /// At the start of a stream.
     pub fn new(shape: Shape) -> Self {
-        Self { shape, state: START, left: 0, header: BytesMut::new() }
+        Self { shape, state: START, left: 0, inner: BytesMut::new() }
     }
 
     /// Takes from `chunk` up to the end of the next part; `None` where it is used up before.
@@ -105,12 +117,17 @@ impl Frames {
                     return Ok(Some(Part::Data(data)));
                 }
                 State::Header(more) => {
-                    let part = chunk.split_to(more.min(chunk.len()));
-                    self.left -= part.len();
-                    self.header.extend_from_slice(&part);
-                    self.state = State::Header(more - part.len());
-                    if more == part.len() {
-                        return Ok(Some(self.take_header()));
+                    let more = self.collect(more, chunk);
+                    self.state = State::Header(more);
+                    if more == 0 {
+                        return Ok(Some(Part::Header(self.take_inner())));
+                    }
+                }
+                State::Packed(more) => {
+                    let more = self.collect(more, chunk);
+                    self.state = State::Packed(more);
+                    if more == 0 {
+                        return Ok(Some(Part::Packed(self.take_inner())));
                     }
                 }
                 State::Skip(more) => {
@@ -132,7 +149,7 @@ impl Frames {
                     let byte = chunk.get_u8();
                     self.left -= 1;
                     if self.number(byte)? {
-                        return Ok(Some(self.take_header()));
+                        return Ok(Some(Part::Header(self.take_inner())));
                     }
                 }
             }
@@ -213,6 +230,10 @@ impl Frames {
         } else if self.shape.header.map(u64::from) == Some(field) {
             self.state = State::Header(length);
             return Ok(length == 0);
+        } else if self.shape.packed && field == u64::from(PACKED) {
+            self.state = State::Packed(length);
+            // No more than a message has, which is bounded.
+            self.inner.reserve(length);
         } else {
             self.state = State::Skip(length);
         }
@@ -220,15 +241,26 @@ impl Frames {
         Ok(false)
     }
 
-    fn take_header(&mut self) -> Part {
-        let header = self.header.split().freeze();
+    /// Takes what has come of `more` bytes; gives how many are still to come.
+    fn collect(&mut self, more: usize, chunk: &mut Bytes) -> usize {
+        let part = chunk.split_to(more.min(chunk.len()));
+        self.left -= part.len();
+        self.inner.extend_from_slice(&part);
+        more - part.len()
+    }
+
+    fn take_inner(&mut self) -> Bytes {
+        let inner = self.inner.split().freeze();
         self.end_of_field();
-        Part::Header(header)
+        inner
     }
 
     /// Goes on where a field has come to its end.
     fn end_of_field(&mut self) {
-        if matches!(self.state, State::Data(0) | State::Skip(0) | State::Header(0)) {
+        if matches!(
+            self.state,
+            State::Data(0) | State::Skip(0) | State::Header(0) | State::Packed(0)
+        ) {
             self.next_field();
         }
     }

@@ -5,12 +5,16 @@
 //! (`TaskFrame`, `DataFrame`, `SubmitFrame`, `PartialFrame`) neither is needed: what goes out is the
 //! envelope and the bytes themselves, and what comes in is passed on in the pieces that it comes in. On
 //! the wire nothing differs: the other side may be any gRPC client or server.
+//!
+//! Between sites, tasks and partials may be compressed, frame by frame ([`Compression`]); these are
+//! copied.
 
 mod call;
 mod decode;
 mod file;
 mod incoming;
 mod outgoing;
+mod packed;
 mod pool;
 
 pub use call::{download, upload};
@@ -18,6 +22,7 @@ pub use decode::{FrameError, Frames, Part, Shape};
 pub use file::{DirectReader, frame_at, open_direct};
 pub use incoming::{Incoming, request};
 pub use outgoing::{Outgoing, Piece, message, respond, respond_once};
+pub use packed::{Compression, PackedError, Packer, Unpacker};
 pub use pool::{ALIGN, Buffer};
 
 /// Paths of the methods that are carried this way.

@@ -11,7 +11,8 @@ use tokio_stream::Stream;
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
 
-use super::decode::PREFIX_BYTES;
+use super::decode::{PACKED, PREFIX_BYTES};
+use crate::v1::Packed;
 
 /// Room for what stands before the bytes of a message: the prefix, a tag and a length.
 pub(super) const ENVELOPE_BYTES: usize = PREFIX_BYTES + 5 + 5;
@@ -24,6 +25,8 @@ pub enum Piece {
     Message(Bytes),
     /// Bytes for a message of their own: the `data` field of it has this number.
     Data(u32, Bytes),
+    /// Compressed bytes for a message of their own.
+    Packed(Packed),
 }
 
 /// A message in its envelope.
@@ -42,6 +45,26 @@ pub(super) fn envelope(field: u32, len: usize) -> BytesMut {
     encode_varint(len as u64, &mut inner);
     let mut bytes = BytesMut::with_capacity(ENVELOPE_BYTES);
     put_prefix(&mut bytes, inner.len() + len);
+    bytes.extend_from_slice(&inner);
+    bytes
+}
+
+/// The envelope of a message with compressed bytes: all of it but these, which come last.
+fn packed_envelope(packed: &Packed) -> BytesMut {
+    /// The field of a `Packed` that holds its data.
+    const DATA: u32 = 3;
+    let (compression, plain_bytes) = (packed.compression, packed.plain_bytes);
+    let mut inner = BytesMut::with_capacity(2 * ENVELOPE_BYTES);
+    // A BytesMut grows, so there is always room.
+    Packed { compression, plain_bytes, data: Bytes::new() }.encode_raw(&mut inner);
+    encode_key(DATA, WireType::LengthDelimited, &mut inner);
+    encode_varint(packed.data.len() as u64, &mut inner);
+    let mut outer = BytesMut::with_capacity(ENVELOPE_BYTES);
+    encode_key(PACKED, WireType::LengthDelimited, &mut outer);
+    encode_varint((inner.len() + packed.data.len()) as u64, &mut outer);
+    let mut bytes = BytesMut::with_capacity(3 * ENVELOPE_BYTES);
+    put_prefix(&mut bytes, outer.len() + inner.len() + packed.data.len());
+    bytes.extend_from_slice(&outer);
     bytes.extend_from_slice(&inner);
     bytes
 }
@@ -114,6 +137,11 @@ where
             Some(Ok(Piece::Data(field, data))) => {
                 let envelope = envelope(field, data.len()).freeze();
                 self.data = Some(data).filter(|data| !data.is_empty());
+                return Poll::Ready(Some(Ok(Frame::data(envelope))));
+            }
+            Some(Ok(Piece::Packed(packed))) => {
+                let envelope = packed_envelope(&packed).freeze();
+                self.data = Some(packed.data).filter(|data| !data.is_empty());
                 return Poll::Ready(Some(Ok(Frame::data(envelope))));
             }
             Some(Err(status)) => status,

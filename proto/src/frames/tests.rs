@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::v1::{PartialFrame, PartialHeader, TaskFrame, partial_frame::Frame};
+use crate::v1::{Packed, PartialFrame, PartialHeader, TaskFrame, partial_frame::Frame};
 
 /// As tonic puts it.
 fn encoded(message: &impl Message) -> Vec<u8> {
@@ -25,7 +25,8 @@ fn data(bytes: &[u8]) -> PartialFrame {
     PartialFrame { frame: Some(Frame::Data(Bytes::copy_from_slice(bytes))) }
 }
 
-/// All that comes out of a stream that arrives in pieces of these sizes: the headers, and the data.
+/// All that comes out of a stream that arrives in pieces of these sizes: the headers and what is
+/// compressed, and the data.
 fn decoded(
     stream: &[u8],
     shape: Shape,
@@ -39,8 +40,8 @@ fn decoded(
         let mut chunk = stream.split_to(n);
         while let Some(part) = frames.next(&mut chunk)? {
             match part {
-                Part::Header(header) => headers.push(header),
                 Part::Data(data) => all.extend_from_slice(&data),
+                Part::Header(inner) | Part::Packed(inner) => headers.push(inner),
             }
         }
     }
@@ -84,8 +85,8 @@ proptest! {
         let _ = decoded(&stream, Shape::DATA, &cuts);
         let mut framed = vec![0, 0, 0, 0, len];
         framed.extend(&stream);
-        let whole = decoded(&framed, Shape::HEADER_AND_DATA, &[usize::MAX]);
-        prop_assert_eq!(whole, decoded(&framed, Shape::HEADER_AND_DATA, &cuts));
+        let whole = decoded(&framed, Shape::PARTIAL, &[usize::MAX]);
+        prop_assert_eq!(whole, decoded(&framed, Shape::PARTIAL, &cuts));
     }
 }
 
@@ -104,7 +105,7 @@ async fn what_is_sent_is_what_a_generated_client_sends() {
         let mut buffer = Buffer::take();
         assert_eq!(buffer.room().as_ptr().align_offset(ALIGN), 0);
         buffer.room()[5..5 + len].copy_from_slice(&bytes);
-        let frame = TaskFrame { data: bytes.into(), spool: None };
+        let frame = TaskFrame { data: bytes.into(), ..Default::default() };
         let found = sent(vec![Piece::Message(buffer.enveloped(1, 5, len))]).await;
         // A generated encoder leaves an empty field out.
         assert!(found == encoded(&frame) || len == 0, "{len} bytes in a buffer");
@@ -123,6 +124,34 @@ fn fields_of_a_newer_version_are_skipped() {
     stream.extend_from_slice(&inner);
     for cut in 1..stream.len() {
         assert_eq!(decoded(&stream, Shape::DATA, &[cut]).unwrap().1, b"abc");
+    }
+}
+
+#[tokio::test]
+async fn compressed_bytes_come_out_whole_however_they_are_cut() {
+    for len in [1, 127, 128, 70_000, 1 << 20] {
+        let bytes: Bytes = (0..len).map(|byte| byte as u8).collect();
+        let packed = Packed { compression: 2, plain_bytes: len + 1, data: bytes.clone() };
+        let frame = |frame| PartialFrame { frame: Some(frame) };
+        let head = PartialHeader { attempt: 3, ..Default::default() };
+        let mut expected = encoded(&header(&head));
+        expected.extend(encoded(&frame(Frame::Packed(packed.clone()))));
+        expected.extend(encoded(&data(b"plain")));
+        let pieces = vec![
+            Piece::Message(message(&header(&head))),
+            Piece::Packed(packed.clone()),
+            Piece::Data(2, Bytes::from_static(b"plain")),
+        ];
+        let found = sent(pieces).await;
+        assert!(found == expected, "{len} bytes");
+        for cut in [1, 7, usize::MAX] {
+            let (inner, all) = decoded(&found, Shape::PARTIAL, &[cut]).unwrap();
+            assert_eq!((inner.len(), all.as_slice()), (2, &b"plain"[..]));
+            assert!(Packed::decode(inner[1].clone()).unwrap() == packed);
+        }
+        // Where nobody asked for it, it is one of the fields that are of no interest.
+        let (headers, all) = decoded(&found, Shape::HEADER_AND_DATA, &[7]).unwrap();
+        assert_eq!((headers.len(), all.as_slice()), (1, &b"plain"[..]));
     }
 }
 
