@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cli;
+mod compressed;
 mod conformance;
 mod disk;
 mod faults;

@@ -8,7 +8,7 @@ use tally_proto::convert::{Assignment, PartialHead, SlaveHello};
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::partial_frame::Frame;
 use tally_proto::v1::{
-    MasterCommand, PartialAck, PartialFrame, PartialVerdict, SlaveEvent, StreamTaskRequest,
+    MasterCommand, Packed, PartialAck, PartialFrame, PartialVerdict, SlaveEvent, StreamTaskRequest,
     master_command, slave_event,
 };
 use tally_tests::{Cluster, eventually, input};
@@ -87,7 +87,11 @@ impl Rogue {
     }
 
     fn hand_in(&mut self, head: &PartialHead, run: Vec<u8>) -> PartialAck {
-        let frames = [Frame::Header(head.to_wire()), Frame::Data(Bytes::from(run))];
+        self.hand_in_as(head, Frame::Data(Bytes::from(run)))
+    }
+
+    fn hand_in_as(&mut self, head: &PartialHead, run: Frame) -> PartialAck {
+        let frames = [Frame::Header(head.to_wire()), run];
         let frames = frames.map(|frame| PartialFrame { frame: Some(frame) });
         let call = self.client.return_partial(tokio_stream::iter(frames));
         self.runtime.block_on(call).unwrap().into_inner()
@@ -207,6 +211,37 @@ fn false_partials_are_refused_with_a_reason_and_their_slave_set_aside() {
     assert!(cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body == expected);
     assert_eq!(cluster.http().job(id)["receipt"], job["receipt"]);
     drop(rogue.events);
+}
+
+#[test]
+fn compressed_frames_that_hold_too_much_or_nonsense_are_refused() {
+    let mut cluster = Cluster::start(0);
+    let mut rogue = Rogue::join(&cluster);
+    let plays = input::plays(113, 50, 100_000);
+    let expected = input::totals(plays.as_bytes());
+    let id = cluster.http().post("/api/v1/jobs", plays.as_bytes()).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    let bomb: Bytes = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap().into();
+    let noise = Bytes::from(vec![0xa5; 1000]);
+    let (limit, zstd, lz4) = (1 << 20, 1, 2);
+    // As a frame that is compressed, and so on.
+    let mut hand_in = |compression, plain_bytes, data: &Bytes, words: &str| {
+        let task = rogue.assignment();
+        let totals = TaskTotals { bytes: task.bytes, ..TaskTotals::default() };
+        let (head, _) = rogue.answer(&task, totals);
+        let frame = Packed { compression, plain_bytes, data: data.clone() };
+        rejected(&rogue.hand_in_as(&head, Frame::Packed(frame)), words);
+    };
+    hand_in(zstd, 64 << 20, &bomb, "said to hold 67108864 bytes");
+    // A partial that is refused is one of the three that set a slave aside.
+    hand_in(zstd, limit, &bomb, "damaged");
+    hand_in(lz4, limit, &noise, "damaged");
+
+    drop(rogue);
+    cluster.add_slave(1);
+    let job = cluster.http().ended(id);
+    assert_eq!(job["state"], "succeeded", "{job}");
+    assert!(cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body == expected);
 }
 
 #[test]

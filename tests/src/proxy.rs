@@ -31,6 +31,9 @@ struct Weather {
     rate: AtomicU64,
     /// Pieces so far.
     pieces: AtomicU64,
+    /// Bytes that have been passed on so far, up and down.
+    carried_up: AtomicU64,
+    carried_down: AtomicU64,
 }
 
 /// A proxy. Everything ends when it is dropped.
@@ -127,6 +130,16 @@ impl Proxy {
         self.weather.swallow_down.load(Ordering::Relaxed)
     }
 
+    /// Bytes that have gone to the server so far.
+    pub fn carried_up(&self) -> u64 {
+        self.weather.carried_up.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that have come from the server so far.
+    pub fn carried_down(&self) -> u64 {
+        self.weather.carried_down.load(Ordering::Relaxed)
+    }
+
     /// Passes on at most so many bytes a second in each direction of each connection, until
     /// [`Self::heal`].
     pub fn throttle(&self, bytes_a_second: u64) {
@@ -204,6 +217,8 @@ fn pass_on(
                 if weather.runs_out(up, n) || to.write_all(&piece[..n]).is_err() {
                     break;
                 }
+                let carried = if up { &weather.carried_up } else { &weather.carried_down };
+                carried.fetch_add(n as u64, Ordering::Relaxed);
             }
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
