@@ -49,7 +49,7 @@ pub(crate) enum Compress {
     None,
     /// To about a quarter
     Zstd,
-    /// To about two fifths, at less CPU time
+    /// To about two fifths, at a little less CPU time
     Lz4,
 }
 

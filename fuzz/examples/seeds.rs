@@ -1,6 +1,6 @@
 //! Writes the seeds of the corpora: `cargo run -p tally-fuzz --example seeds`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use prost::Message;
@@ -9,6 +9,7 @@ use tally_common::reject::{Reject, RejectReason};
 use tally_common::run::{GroupSink, RunHeader, RunWriter, TaskTotals};
 use tally_common::spec::{Order, Spec, SpecDraft};
 use tally_fuzz::MARKERS;
+use tally_proto::frames::{Compression, Packer};
 use tally_proto::v1;
 
 const PLAYS: &str = "Song,Date,Number of Plays\na,2021-01-01,1\n\"b, \"\"c\"\"\nd\",2021-01-02,-7\na,2021-01-01,3\n";
@@ -16,6 +17,7 @@ const PLAYS: &str = "Song,Date,Number of Plays\na,2021-01-01,1\n\"b, \"\"c\"\"\n
 fn main() -> std::io::Result<()> {
     csv()?;
     compressed()?;
+    packed()?;
     runs()?;
     http()?;
     grpc()
@@ -72,6 +74,18 @@ fn compressed() -> std::io::Result<()> {
         put("decompress", &format!("{name}-2.zst"), &[&sizes, &zst[..], &zst].concat())?;
         put("decompress", &format!("{name}-cut.gz"), &[&sizes, &gz[..gz.len() - 5]].concat())?;
         put("decompress", &format!("{name}-cut.zst"), &[&sizes, &zst[..zst.len() - 2]].concat())?;
+    }
+    Ok(())
+}
+
+fn packed() -> std::io::Result<()> {
+    for (name, plain) in [("plays", PLAYS.repeat(5).into_bytes()), ("zeros", vec![0; 100_000])] {
+        for (how, compression) in [("zstd", Compression::Zstd), ("lz4", Compression::Lz4)] {
+            let packed = Packer::new(compression).pack(&plain).ok_or(ErrorKind::InvalidInput)?;
+            put("packed", &format!("{name}.{how}"), &packed.encode_to_vec())?;
+            let more = v1::Packed { plain_bytes: packed.plain_bytes + 1, ..packed };
+            put("packed", &format!("{name}-more.{how}"), &more.encode_to_vec())?;
+        }
     }
     Ok(())
 }
@@ -290,6 +304,8 @@ fn slaves(spec: &Spec) -> std::io::Result<()> {
         ..Default::default()
     };
     call("task", 13, &[request.encode_to_vec()])?;
+    let request = v1::StreamTaskRequest { again: false, compression: 1, ..request };
+    call("task-packed", 13, &[request.encode_to_vec()])?;
     let header = RunHeader::of(spec, MessageId::from_uuid(task));
     let totals = TaskTotals { records: 0, bytes: 32, ..TaskTotals::default() };
     let (run, _) = RunWriter::new(Vec::new(), header)?.finish(totals)?;
@@ -302,12 +318,13 @@ fn slaves(spec: &Spec) -> std::io::Result<()> {
         ..Default::default()
     };
     let frame = |frame| v1::PartialFrame { frame: Some(frame) }.encode_to_vec();
-    call(
-        "partial",
-        14,
-        &[
-            frame(v1::partial_frame::Frame::Header(head)),
-            frame(v1::partial_frame::Frame::Data(run.into())),
-        ],
-    )
+    let header = frame(v1::partial_frame::Frame::Header(head));
+    let packed = v1::Packed {
+        compression: 1,
+        plain_bytes: run.len() as u32,
+        data: zstd::bulk::compress(&run, 1)?.into(),
+    };
+    let packed = frame(v1::partial_frame::Frame::Packed(packed));
+    call("partial-packed", 14, &[header.clone(), packed])?;
+    call("partial", 14, &[header, frame(v1::partial_frame::Frame::Data(run.into()))])
 }

@@ -5,6 +5,7 @@
 mod compressed;
 mod counted;
 mod headers;
+mod packed;
 mod requests;
 mod runs;
 mod scanned;
@@ -13,6 +14,7 @@ mod served;
 pub use compressed::decompress;
 pub use counted::count;
 pub use headers::header;
+pub use packed::packed;
 pub use requests::{MARKERS, grpc, http};
 pub use runs::run;
 pub use scanned::scan;

@@ -33,7 +33,8 @@ fn watch_the_servers() {
 }
 
 /// The tests' names, which their threads have, too.
-const TARGETS: [&str; 7] = ["scan", "header", "count", "run", "decompress", "http", "grpc"];
+const TARGETS: [&str; 8] =
+    ["scan", "header", "count", "run", "decompress", "packed", "http", "grpc"];
 
 fn replay(name: &str, target: impl Fn(&[u8]), changes: usize) {
     watch_the_servers();
@@ -107,6 +108,11 @@ fn run() {
 #[test]
 fn decompress() {
     replay("decompress", tally_fuzz::decompress, 2_000);
+}
+
+#[test]
+fn packed() {
+    replay("packed", tally_fuzz::packed, 5_000);
 }
 
 #[test]

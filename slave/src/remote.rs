@@ -173,7 +173,7 @@ async fn pass_on(
     let mut stream = frames::download(channel, path::STREAM_TASK, &request, Shape::TASK).await?;
     while let Some(part) = stream.next().await? {
         let piece = match part {
-            Part::Data(data) => Fetched::Plain(data),
+            Part::Data(data) => Fetched::Bytes(data),
             Part::Packed(packed) => Fetched::Packed(packed),
             Part::Header(range) if request.reads_spool => {
                 let range = SpoolRange::decode(range);

@@ -34,6 +34,25 @@ fn slaves_of_each_kind_in_one_cluster() {
 }
 
 #[test]
+fn bits_that_flip_in_compressed_bytes_are_found() {
+    let mut cluster = Cluster::start(0);
+    let link = Proxy::start(cluster.grpc());
+    for how in ["zstd", "lz4"] {
+        cluster.set_options(compressing(how));
+        cluster.add_slave_via(&link.url(), 1);
+    }
+    cluster.wait_for_slaves(2);
+    let plays = input::plays(93, 3000, BYTES);
+    let expected = input::totals(plays.as_bytes());
+    let file = cluster.path("plays.csv");
+    std::fs::write(&file, plays).unwrap();
+    // In one piece of 16 KiB in so many: several tasks are hit, and most of those sent again are not.
+    link.corrupt(500);
+    assert!(cluster.count(&file, &[]) == expected);
+    assert!(link.carried_down() > 500 * 16 << 10, "nothing was hit");
+}
+
+#[test]
 fn a_compression_that_is_not_known_is_refused() {
     let refused = tally().arg("slave").env("TALLY_COMPRESS", "brotli").output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);

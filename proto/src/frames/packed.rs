@@ -19,7 +19,7 @@ const ZSTD_LEVEL: i32 = 1;
 pub enum Compression {
     /// The smaller one.
     Zstd,
-    /// The faster one.
+    /// The one that takes a little less time.
     Lz4,
 }
 
