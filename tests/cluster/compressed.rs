@@ -49,7 +49,7 @@ fn bits_that_flip_in_compressed_bytes_are_found() {
     // In one piece of 16 KiB in so many: several tasks are hit, and most of those sent again are not.
     link.corrupt(500);
     assert!(cluster.count(&file, &[]) == expected);
-    assert!(link.carried_down() > 500 * 16 << 10, "nothing was hit");
+    assert!(link.carried_down() > 500 * (16 << 10), "nothing was hit");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::partial_frame::Frame;
 use tally_proto::v1::{
     MasterCommand, Packed, PartialAck, PartialFrame, PartialVerdict, SlaveEvent, StreamTaskRequest,
-    master_command, slave_event,
+    TaskFrame, master_command, slave_event,
 };
 use tally_tests::{Cluster, eventually, input};
 use tokio::runtime::Runtime;
@@ -74,13 +74,19 @@ impl Rogue {
 
     /// The bytes of a task, as they are sent.
     fn bytes(&mut self, assignment: &Assignment) -> Vec<u8> {
+        self.frames(assignment, 0).iter().flat_map(|frame| frame.data.to_vec()).collect()
+    }
+
+    /// Its frames, where they may be compressed so.
+    fn frames(&mut self, assignment: &Assignment, compression: i32) -> Vec<TaskFrame> {
         let request = StreamTaskRequest::of(assignment.message_id, self.session, false);
+        let request = StreamTaskRequest { compression, ..request };
         let client = &mut self.client;
         self.runtime.block_on(async {
             let mut frames = client.stream_task(request).await.unwrap().into_inner();
             let mut all = Vec::new();
             while let Some(frame) = frames.message().await.unwrap() {
-                all.extend_from_slice(&frame.data);
+                all.push(frame);
             }
             all
         })
@@ -211,6 +217,31 @@ fn false_partials_are_refused_with_a_reason_and_their_slave_set_aside() {
     assert!(cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body == expected);
     assert_eq!(cluster.http().job(id)["receipt"], job["receipt"]);
     drop(rogue.events);
+}
+
+#[test]
+fn a_task_is_compressed_as_the_slave_asks_and_the_master_can() {
+    let cluster = Cluster::start(0);
+    let mut rogue = Rogue::join(&cluster);
+    let plays = input::plays(114, 50, 3 << 20);
+    cluster.http().post("/api/v1/jobs", plays.as_bytes());
+    let task = rogue.assignment();
+    let plain = rogue.bytes(&task);
+    // One of a newer version.
+    let newer = rogue.frames(&task, 99);
+    assert!(newer.iter().all(|frame| frame.packed.is_none()));
+    assert!(newer.iter().flat_map(|frame| frame.data.to_vec()).eq(plain.iter().copied()));
+    let frames = rogue.frames(&task, 1);
+    assert!(frames.iter().filter(|frame| frame.packed.is_some()).count() >= 3);
+    let unpacked = frames.into_iter().map(|frame| match frame.packed {
+        Some(packed) => {
+            assert_eq!(packed.compression, 1);
+            zstd::bulk::decompress(&packed.data, packed.plain_bytes as usize).unwrap()
+        }
+        // The last one has a few bytes, which do not become fewer.
+        None => frame.data.to_vec(),
+    });
+    assert!(unpacked.collect::<Vec<_>>().concat() == plain);
 }
 
 #[test]

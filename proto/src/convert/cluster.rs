@@ -314,3 +314,20 @@ impl v1::Welcome {
         uuid_from_bytes("welcome.session_id", &self.session_id).map(SessionId::from_uuid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_master_takes_what_its_welcome_names() {
+        let welcome = v1::Welcome::of(SessionId::from_uuid(Uuid::from_u128(1)), 1000);
+        // As one before 1.3 sends it.
+        let older = v1::Welcome { compressions: Vec::new(), ..welcome.clone() };
+        for compression in Compression::ALL {
+            assert!(welcome.takes(compression) && !older.takes(compression));
+        }
+    }
+}
