@@ -165,6 +165,9 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "N", default_value = "64", env = "TALLY_MAX_UPLOADS",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_uploads: u32,
+    /// Size that tasks should have, in place of what fits input and cluster: for tests and experiments
+    #[arg(long, value_name = "SIZE", value_parser = size, hide = true, env = "TALLY_TASK_BYTES")]
+    pub(crate) task_bytes: Option<u64>,
     /// Seconds between two looks for what may be removed
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]

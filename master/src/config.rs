@@ -30,6 +30,8 @@ pub struct Config {
     pub durable: bool,
     /// Jobs that may be open at the same time; more are told to come back.
     pub max_jobs: usize,
+    /// Bytes that tasks should have, in place of what fits input and cluster: for tests and experiments.
+    pub task_bytes: Option<u64>,
     /// Bytes of the disk that are left free.
     pub disk_reserve: u64,
     /// How long a job is kept after its end.
@@ -64,6 +66,7 @@ impl Config {
             grace: Duration::from_secs(10),
             durable: true,
             max_jobs: 10_000,
+            task_bytes: None,
             disk_reserve: 256 << 20,
             retain: 7 * DAY,
             retain_keys: 400 * DAY,

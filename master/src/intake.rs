@@ -12,6 +12,9 @@ use tally_common::spec::Spec;
 /// taken while they are still in the cache.
 const PIECE_BYTES: usize = 128 << 10;
 
+/// The same where tasks are to be small: less costs more than it is good for.
+const LEAST_PIECE_BYTES: usize = 4 << 10;
+
 /// Why an input can not be taken in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IntakeError {
@@ -59,6 +62,14 @@ impl TaskSize {
     /// For an input of `expected` bytes, if that is known, and so many workers in the cluster.
     pub fn new(expected: Option<u64>, workers: u32) -> Self {
         Self::Fitting { expected, workers: workers.max(1) }
+    }
+
+    /// Bytes handed to the cutter at once, so that tasks can be as small as they should be.
+    fn piece(self) -> usize {
+        match self {
+            Self::Fitting { .. } => PIECE_BYTES,
+            Self::AtLeast(bytes) => (bytes as usize / 4).clamp(LEAST_PIECE_BYTES, PIECE_BYTES),
+        }
     }
 
     /// Bytes that the task that begins after `before` bytes of input should have. Where the input's
@@ -212,7 +223,7 @@ impl Body {
         size: TaskSize,
         cuts: &mut Vec<Cut>,
     ) -> Result<(), IntakeError> {
-        for piece in bytes.chunks(PIECE_BYTES) {
+        for piece in bytes.chunks(size.piece()) {
             let cut = self.cutter.push(piece);
             let (before, after) = piece.split_at(cut.unwrap_or(0));
             self.crc32c = crc32c::crc32c_append(self.crc32c, before);

@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.output_dirs = real("--output-dir", &args.output_dirs)?;
     config.retain = args.retain_days;
     config.upload_timeout = args.upload_hours;
+    config.task_bytes = args.task_bytes;
     config.disk_reserve = args.disk_reserve;
     config.max_jobs = args.max_jobs as usize;
     config.max_uploads = args.max_uploads as usize;

@@ -61,7 +61,8 @@ impl RunHeader {
         }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The bytes that a run with this header begins with. Nothing after them depends on its message id.
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());

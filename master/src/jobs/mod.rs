@@ -108,7 +108,10 @@ impl Jobs {
             job: opened.job,
             name,
             spec,
-            size: TaskSize::new(opened.new.expected, opened.workers),
+            size: match self.config.task_bytes {
+                Some(bytes) => TaskSize::AtLeast(bytes),
+                None => TaskSize::new(opened.new.expected, opened.workers),
+            },
             meter: Arc::clone(&opened.meter),
             coordinator: self.coordinator.clone(),
             disk: Arc::clone(&self.disk),
