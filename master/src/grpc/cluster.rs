@@ -157,14 +157,18 @@ impl ClusterService {
         let mut run = self.cluster.receive(head).map_err(ReceiveError::Partial)?;
         let mut unpacker = Unpacker::default();
         while let Some(frame) = next(frames).await.map_err(ReceiveError::Call)? {
-            block_in_place(|| match frame {
-                Part::Data(data) => Ok(run.write(&data)?),
-                Part::Packed(packed) => {
+            match frame {
+                // Handing a thread over costs more than a small run does: only what may wait for the disk.
+                Part::Data(data) if run.holds(data.len()) => run.write(&data)?,
+                Part::Data(data) => block_in_place(|| run.write(&data))?,
+                Part::Packed(packed) => block_in_place(|| {
                     let data = unpacker.unpack(packed).map_err(RunsError::from)?;
-                    Ok(run.write(&data)?)
+                    run.write(&data)
+                })?,
+                Part::Header(_) => {
+                    return Err(ReceiveError::Call(WireError::Missing("data").into()));
                 }
-                Part::Header(_) => Err(ReceiveError::Call(WireError::Missing("data").into())),
-            })?;
+            }
         }
         let run = block_in_place(|| run.finish())?;
         self.cluster.hand_in(run).await.map_err(|error| ReceiveError::Call(error.into()))
