@@ -2,6 +2,9 @@
 //! have, and its run is handed in whenever the same task comes again.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,9 +12,12 @@ use anyhow::Context;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use tally_common::id::{MessageId, SessionId, TaskNumber};
+use tally_common::dialect::{Delimiter, Layout};
+use tally_common::id::{JobId, MessageId, SessionId, TaskNumber};
 use tally_common::run::{RunHeader, RunWriter, TaskTotals};
+use tally_common::spec::Spec;
 use tally_proto::convert::{Assignment, PartialHead};
+use tally_proto::v1::TaskReceipt;
 use tally_slave::kernel::Kernel;
 
 /// What a run depends on, besides its message id.
@@ -47,9 +53,6 @@ pub(crate) struct Partial {
 
 impl Answer {
     /// Counts a task.
-    ///
-    /// # Errors
-    /// Where the kernel gives up.
     pub(crate) fn count(assignment: &Assignment, task: &[Bytes]) -> anyhow::Result<Self> {
         let header = RunHeader::of(&assignment.spec, MessageId::from_uuid(Uuid::nil()));
         let mut run = RunWriter::new(Vec::new(), header)?;
@@ -85,7 +88,7 @@ impl Answer {
 
 /// All answers so far.
 #[derive(Default)]
-pub struct Answers {
+pub(crate) struct Answers {
     known: Mutex<HashMap<Key, Answer>>,
     counted: AtomicU64,
 }
@@ -97,9 +100,6 @@ impl Answers {
     }
 
     /// Counts a task that has not come before.
-    ///
-    /// # Errors
-    /// Where the kernel gives up.
     pub(crate) fn learn(&self, assignment: &Assignment, task: &[Bytes]) -> anyhow::Result<Answer> {
         let answer = Answer::count(assignment, task).context("a task can not be counted")?;
         self.counted.fetch_add(1, Ordering::Relaxed);
@@ -108,8 +108,38 @@ impl Answers {
         Ok(answer)
     }
 
+    /// Counts beforehand what will be assigned of a job on a file of plays.
+    pub(crate) fn prepare(
+        &self,
+        spec: &Spec,
+        file: &Path,
+        tasks: &[TaskReceipt],
+    ) -> anyhow::Result<()> {
+        let file = File::open(file)?;
+        let nobody = Uuid::nil();
+        for task in tasks {
+            let (delimiter, keys, values) = (Delimiter::Comma, vec![1], vec![Some(2)]);
+            let assignment = Assignment {
+                message_id: MessageId::from_uuid(nobody),
+                job: JobId::from_uuid(nobody),
+                number: task.number,
+                attempt: 0,
+                bytes: task.bytes,
+                crc32c: task.crc32c,
+                spec: spec.clone(),
+                layout: Layout { delimiter, fields: 3, keys, values },
+            };
+            if self.find(&assignment).is_none() {
+                let mut bytes = vec![0; usize::try_from(task.bytes)?];
+                file.read_exact_at(&mut bytes, task.byte_offset)?;
+                self.learn(&assignment, &[bytes.into()])?;
+            }
+        }
+        Ok(())
+    }
+
     /// How many tasks have been counted, and not only answered.
-    pub fn counted(&self) -> u64 {
+    pub(crate) fn counted(&self) -> u64 {
         self.counted.load(Ordering::Relaxed)
     }
 }

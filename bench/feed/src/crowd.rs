@@ -32,6 +32,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) joined: AtomicUsize,
+    /// Attempts to join that were of no use.
+    pub(crate) joined_again: AtomicU64,
     pub(crate) assigned: AtomicU64,
     pub(crate) accepted: AtomicU64,
     /// Answers that came too late, and attempts that were taken back.
@@ -98,7 +100,7 @@ pub struct Fed {
 }
 
 /// Simulated slaves. They leave when this is dropped.
-pub struct Crowd {
+pub(crate) struct Crowd {
     shared: Arc<Shared>,
     slaves: JoinSet<()>,
 }
@@ -106,10 +108,7 @@ pub struct Crowd {
 impl Crowd {
     /// Has so many slaves join the master at `url`. They take tasks, and begin none before
     /// [`Crowd::feed`].
-    ///
-    /// # Errors
-    /// Where one can not join.
-    pub async fn join(
+    pub(crate) async fn join(
         url: &str,
         slaves: usize,
         delay: Duration,
@@ -122,15 +121,19 @@ impl Crowd {
         for number in 0..slaves {
             crowd.slaves.spawn(slave::run(url.to_owned(), number, Arc::clone(&crowd.shared)));
         }
-        crowd.until(PATIENCE, |seen| seen.joined.load(Ordering::Relaxed) == slaves).await?;
+        let all = |seen: &Seen| seen.joined.load(Ordering::Relaxed) == slaves;
+        if !crowd.until(PATIENCE, all).await? {
+            bail!("{slaves} slaves do not join within {PATIENCE:?}");
+        }
+        let again = crowd.shared.seen.joined_again.load(Ordering::Relaxed);
+        if again > 0 {
+            eprintln!("{again} times a slave had to try once more to join");
+        }
         Ok(crowd)
     }
 
     /// Waits until so many tasks have been assigned.
-    ///
-    /// # Errors
-    /// Where they are not.
-    pub async fn assigned(&self, tasks: u64) -> anyhow::Result<()> {
+    pub(crate) async fn assigned(&self, tasks: u64) -> anyhow::Result<()> {
         if self.until(PATIENCE, |seen| seen.assigned.load(Ordering::Relaxed) >= tasks).await? {
             return Ok(());
         }
@@ -138,10 +141,7 @@ impl Crowd {
     }
 
     /// Lets the slaves begin, until `tasks` have been answered or the time is over.
-    ///
-    /// # Errors
-    /// Where a slave fails.
-    pub async fn feed(&self, tasks: u64, at_most: Duration) -> anyhow::Result<Fed> {
+    pub(crate) async fn feed(&self, tasks: u64, at_most: Duration) -> anyhow::Result<Fed> {
         let begun = Instant::now();
         self.shared.go.send_replace(true);
         self.until(at_most, |seen| seen.accepted.load(Ordering::Relaxed) >= tasks).await?;

@@ -5,6 +5,7 @@
 //! tokio task here with a connection of its own; all that it leaves out is the counting.
 
 mod answers;
+mod bench;
 mod client;
 mod crowd;
 mod load;
@@ -12,8 +13,7 @@ mod process;
 pub mod report;
 mod slave;
 
-pub use answers::Answers;
-pub use client::{Client, job_state};
-pub use crowd::{Crowd, Fed};
-pub use load::{Load, parse_bytes};
-pub use process::{Master, Tally, Usage, raise_file_limit};
+pub use bench::{Bench, Row, SPEC_FLAGS};
+pub use crowd::Fed;
+pub use load::Load;
+pub use process::{Tally, Usage, raise_file_limit};

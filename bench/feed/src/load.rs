@@ -31,7 +31,7 @@ impl FromStr for Load {
 ///
 /// # Errors
 /// Where it is something else, for people.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
+fn parse_bytes(text: &str) -> Result<u64, String> {
     let units: [(&str, u64); 7] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),

@@ -1,15 +1,14 @@
 //! `tally-feed`: measures what a master can feed.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
 use tempfile::TempDir;
 
-use tally_feed::report::{Row, saturation, table};
-use tally_feed::{Answers, Client, Crowd, Load, Master, Tally, Usage, raise_file_limit};
+use tally_feed::report::{saturation, table};
+use tally_feed::{Bench, Load, Tally, raise_file_limit};
 
 /// Measures what a master can feed: many simulated slaves, each with a connection of its own, take tasks
 /// and pretend to count them
@@ -46,12 +45,7 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    ensure!(!args.slaves.is_empty(), "how many slaves?");
     raise_file_limit()?;
-    let tally = match &args.tally {
-        Some(path) => Tally::at(path.clone()),
-        None => Tally::beside()?,
-    };
     let folder = match &args.folder {
         Some(folder) => TempDir::new_in(folder),
         None => TempDir::new(),
@@ -60,110 +54,43 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         for load in &args.load {
-            let bench = Bench { args: &args, tally: &tally, folder: folder.path(), load: *load };
-            bench.run().await?;
+            let tally = match &args.tally {
+                Some(path) => Tally::at(path.clone()),
+                None => Tally::beside()?,
+            };
+            let mut bench = Bench::new(tally, folder.path().to_owned(), *load)?;
+            bench.delay = Duration::from_millis(args.delay);
+            bench.at_most = Duration::from_secs(args.seconds);
+            bench.running = args.master.clone().map(|url| (url, args.pid));
+            run(&bench, &args.slaves).await?;
         }
         Ok(())
     })
 }
 
-/// One load, for each number of slaves.
-struct Bench<'a> {
-    args: &'a Args,
-    tally: &'a Tally,
-    folder: &'a Path,
-    load: Load,
-}
-
-/// A master, ours or not, and where its data lies if it is.
-struct Target {
-    url: String,
-    id: Option<u32>,
-    _master: Option<(Master, TempDir)>,
-}
-
-impl Bench<'_> {
-    async fn run(&self) -> anyhow::Result<()> {
-        let Load { task, input, jobs } = self.load;
-        let file = self.folder.join("plays.csv");
-        self.tally.generate(input, &file)?;
-        let answers = Arc::<Answers>::default();
-        // All tasks are counted once, so that nothing is counted while it is measured.
-        let totals = self.row(4, 1, Duration::from_secs(600), (&file, &answers)).await?.1;
-        let known = answers.counted();
-        let mut rows = Vec::new();
-        for &slaves in &self.args.slaves {
-            let at_most = Duration::from_secs(self.args.seconds);
-            let (row, found) = self.row(slaves, jobs, at_most, (&file, &answers)).await?;
-            ensure!(found.is_none() || found == totals, "another result: {found:?}");
-            eprintln!("{slaves} slaves: {} tasks in {:?}", row.fed.tasks, row.fed.time);
-            rows.push(row);
-        }
-        if answers.counted() != known {
-            println!("Tasks were cut in different ways: some were counted while it was measured.");
-        }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let delay = Duration::from_millis(self.args.delay);
-        let cut = if self.args.master.is_some() { "as the master cuts them" } else { "at least" };
-        println!(
-            "Tasks of {cut} {task} bytes, counted in {delay:?}; inputs of {input} bytes, {jobs} jobs\n"
+/// Measures one load with each number of slaves.
+async fn run(bench: &Bench, slaves: &[usize]) -> anyhow::Result<()> {
+    let (mut rows, mut result) = (Vec::new(), None);
+    for &slaves in slaves {
+        let row = bench.measure(slaves).await?;
+        eprintln!(
+            "{slaves} slaves: {} of {} tasks in {:?}",
+            row.fed.tasks, row.tasks, row.fed.time
         );
-        println!("{}\n{}\n", table(&rows), saturation(&rows, delay, cores));
-        Ok(())
-    }
-
-    fn target(&self) -> anyhow::Result<Target> {
-        if let Some(url) = &self.args.master {
-            return Ok(Target { url: url.clone(), id: self.args.pid, _master: None });
+        for found in &row.results {
+            let first = result.get_or_insert_with(|| found.clone());
+            ensure!(found == first, "{found:?} came out, and {first:?} before");
         }
-        let data = TempDir::new_in(self.folder)?;
-        let master = Master::start(self.tally, data.path(), self.load.task)?;
-        let (url, id) = (master.url.clone(), Some(master.id()));
-        Ok(Target { url, id, _master: Some((master, data)) })
+        rows.push(row);
     }
-
-    /// Jobs first, then the slaves, and only then is the clock started: taking inputs in is not what is
-    /// measured. Gives the totals, too, where all of it was done.
-    async fn row(
-        &self,
-        slaves: usize,
-        jobs: u32,
-        at_most: Duration,
-        (file, answers): (&Path, &Arc<Answers>),
-    ) -> anyhow::Result<(Row, Option<String>)> {
-        let target = self.target()?;
-        let mut client = Client::connect(&target.url).await?;
-        let mut submitted = Vec::new();
-        for _ in 0..jobs {
-            submitted.push(client.submit(self.tally, &target.url, file).await?);
-        }
-        let tasks = submitted.iter().filter_map(|job| job.tasks.as_ref());
-        let tasks: u64 = tasks.map(|tasks| u64::from(tasks.cut)).sum();
-        let delay = Duration::from_millis(self.args.delay);
-        let crowd = Crowd::join(&target.url, slaves, delay, answers).await?;
-        crowd.assigned(tasks.min(2 * slaves as u64)).await?;
-        let usage = || -> anyhow::Result<_> {
-            Ok((target.id.map(Usage::of).transpose()?, Usage::of(std::process::id())?))
-        };
-        let before = usage()?;
-        let fed = crowd.feed(tasks, at_most).await?;
-        let after = usage()?;
-        let whole = fed.tasks >= tasks;
-        let mut totals = None;
-        for job in submitted {
-            if whole {
-                let ended = client.succeeded(&job.job_id).await?;
-                let (receipt, result) = (ended.receipt.unwrap_or_default(), ended.result);
-                ensure!(receipt.rejected == 0, "{} records rejected", receipt.rejected);
-                let result = result.context("a job that has succeeded has a result")?;
-                totals = Some(format!("{} records, {}", receipt.counted, result.sha256));
-            } else if self.args.master.is_some() {
-                client.cancel(&job.job_id).await?;
-            }
-        }
-        let spent = |from: Usage, to: Usage| Usage { cpu: to.cpu - from.cpu, peak: to.peak };
-        let master = before.0.zip(after.0).map(|(from, to)| spent(from, to));
-        let simulated = spent(before.1, after.1);
-        Ok((Row { slaves, fed, master, simulated }, totals))
-    }
+    let Load { task, input, jobs } = bench.load;
+    let cut = if bench.running.is_some() {
+        "as the master cuts it".to_owned()
+    } else {
+        format!("in tasks of {task}")
+    };
+    println!("{jobs} × {input} bytes {cut}, each counted in {:?}:\n", bench.delay);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{}\n{}\n", table(&rows), saturation(&rows, bench.delay, cores));
+    Ok(())
 }

@@ -45,7 +45,7 @@ impl Tally {
     ///
     /// # Errors
     /// Where it fails.
-    pub fn run(&self, args: &[&str]) -> anyhow::Result<String> {
+    pub(crate) fn run(&self, args: &[&str]) -> anyhow::Result<String> {
         let output = self.command().args(args).output();
         let output = output.with_context(|| format!("{} does not start", self.0.display()))?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -57,7 +57,7 @@ impl Tally {
     ///
     /// # Errors
     /// Where it can not be written.
-    pub fn generate(&self, bytes: u64, to: &Path) -> anyhow::Result<()> {
+    pub(crate) fn generate(&self, bytes: u64, to: &Path) -> anyhow::Result<()> {
         let to = to.to_str().context("a path that is text is wanted")?;
         self.run(&["generate", "--kind", "low", "--size", &bytes.to_string(), "--out", to])?;
         Ok(())
@@ -65,10 +65,10 @@ impl Tally {
 }
 
 /// A master in a process of its own. Killed when dropped.
-pub struct Master {
+pub(crate) struct Master {
     child: Child,
     /// Where it listens for gRPC.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Master {
@@ -76,7 +76,7 @@ impl Master {
     ///
     /// # Errors
     /// Where it does not come up.
-    pub fn start(tally: &Tally, data: &Path, task: u64) -> anyhow::Result<Self> {
+    pub(crate) fn start(tally: &Tally, data: &Path, task: u64) -> anyhow::Result<Self> {
         let mut command = tally.command();
         command.args(["master", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"]);
         command.args(["--task-bytes", &task.to_string()]).arg("--data-dir").arg(data);
@@ -106,7 +106,7 @@ impl Master {
     }
 
     /// Its process.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 }
@@ -128,11 +128,16 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What was spent since then; the peak is that of all the time.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { cpu: self.cpu - before.cpu, peak: self.peak }
+    }
+
     /// Of a process, by what the system keeps in /proc.
     ///
     /// # Errors
     /// Where there is no such process, or no /proc.
-    pub fn of(id: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
         // The name, in parentheses, may hold anything; of the fields after it these are the 12th and 13th.
         let fields = stat.rsplit_once(')').context("a stat has a name")?.1.split_whitespace();

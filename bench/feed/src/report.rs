@@ -3,20 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::{Fed, Usage};
-
-/// One measurement.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Simulated slaves.
-    pub slaves: usize,
-    /// What they saw.
-    pub fed: Fed,
-    /// What the master cost meanwhile, and its peak; `None` where its process is not known.
-    pub master: Option<Usage>,
-    /// What the slaves cost meanwhile, all together.
-    pub simulated: Usage,
-}
+use crate::Row;
 
 impl Row {
     fn seconds(&self) -> f64 {
@@ -122,12 +109,14 @@ pub fn saturation(rows: &[Row], delay: Duration, cores: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Fed, Usage};
 
     fn row(slaves: usize, tasks: u64, cpu: f64) -> Row {
         let time = Duration::from_secs(1);
         let fed = Fed { time, tasks, bytes: tasks * 1000, ..Fed::default() };
         let usage = Usage { cpu, peak: 1 << 20 };
-        Row { slaves, fed, master: Some(usage), simulated: usage }
+        let results = Vec::new();
+        Row { slaves, tasks, fed, master: Some(usage), simulated: usage, results }
     }
 
     #[test]

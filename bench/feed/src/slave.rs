@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -46,11 +46,57 @@ struct Session {
     worker: Mutex<()>,
 }
 
-type Attempts = HashMap<(MessageId, Attempt), (AbortHandle, Arc<AtomicU64>)>;
+/// How far an attempt is.
+#[derive(Default)]
+struct Progress {
+    bytes: AtomicU64,
+    /// It is being handed in, or has been taken back; whichever came first.
+    decided: AtomicBool,
+}
+
+impl Progress {
+    /// Whether this decides what becomes of the attempt. As with a real slave, a partial that is on its way
+    /// arrives, whatever the master says meanwhile.
+    fn decide(&self) -> bool {
+        !self.decided.swap(true, Ordering::Relaxed)
+    }
+}
+
+type Attempts = HashMap<(MessageId, Attempt), (AbortHandle, Arc<Progress>)>;
+
+/// How often a slave tries to join before that is an error, and the pause between two tries.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Joins, again where the connection breaks: when a thousand come at once, some may have to.
+async fn enter(url: &str, number: usize, shared: &Shared) -> anyhow::Result<Joined> {
+    let mut tries = 1;
+    loop {
+        let joined = match tally_proto::channel::connect(url).await {
+            Ok(channel) => join(channel, number).await,
+            Err(error) => Err(error),
+        };
+        match joined {
+            Ok(joined) => return Ok(joined),
+            Err(status) if tries == TRIES => return Err(status.into()),
+            Err(_) => {
+                tries += 1;
+                shared.seen.joined_again.fetch_add(1, Ordering::Relaxed);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A session that the master has been asked for.
+struct Joined {
+    channel: Channel,
+    events: mpsc::Sender<SlaveEvent>,
+    commands: Streaming<MasterCommand>,
+}
 
 async fn live(url: &str, number: usize, shared: &Arc<Shared>) -> anyhow::Result<()> {
-    let channel = tally_proto::channel::connect(url).await?;
-    let (events, mut commands) = join(channel.clone(), number).await?;
+    let Joined { channel, events, mut commands } = enter(url, number, shared).await?;
     let first = commands.message().await?.and_then(|command| command.command);
     let Some(Command::Welcome(welcome)) = first else { bail!("the master does not say welcome") };
     let beat = Duration::from_millis(welcome.heartbeat_interval_ms.max(10).into());
@@ -66,14 +112,17 @@ async fn live(url: &str, number: usize, shared: &Arc<Shared>) -> anyhow::Result<
                 Some(Command::Assign(assign)) => {
                     let assignment = Assignment::try_from(assign)?;
                     let attempt = (assignment.message_id, assignment.attempt);
-                    let progress = Arc::<AtomicU64>::default();
+                    let progress = Arc::<Progress>::default();
                     let task = answer(Arc::clone(&session), assignment, Arc::clone(&progress));
                     let handle = running.spawn(async move { (attempt, task.await) });
                     attempts.insert(attempt, (handle, progress));
                     shared.seen.assigned.fetch_add(1, Ordering::Relaxed);
                 }
                 Some(Command::Cancel(cancel)) => {
-                    if let Some((handle, _)) = attempts.remove(&cancel.attempt_of()?) {
+                    let attempt = attempts.remove(&cancel.attempt_of()?);
+                    if let Some((handle, progress)) = attempt
+                        && progress.decide()
+                    {
                         handle.abort();
                         shared.seen.in_vain.fetch_add(1, Ordering::Relaxed);
                     }
@@ -91,8 +140,8 @@ async fn live(url: &str, number: usize, shared: &Arc<Shared>) -> anyhow::Result<
                 Err(error) => return Err(error.into()),
             },
             _ = beats.tick() => {
-                let attempts = attempts.iter().map(|((id, attempt), (_, bytes))| {
-                    v1::AttemptProgress::of(*id, *attempt, bytes.load(Ordering::Relaxed))
+                let attempts = attempts.iter().map(|((id, attempt), (_, progress))| {
+                    v1::AttemptProgress::of(*id, *attempt, progress.bytes.load(Ordering::Relaxed))
                 });
                 let beat = v1::Heartbeat { attempts: attempts.collect() };
                 // One that finds no room is skipped.
@@ -102,10 +151,7 @@ async fn live(url: &str, number: usize, shared: &Arc<Shared>) -> anyhow::Result<
     }
 }
 
-async fn join(
-    channel: Channel,
-    number: usize,
-) -> Result<(mpsc::Sender<SlaveEvent>, Streaming<MasterCommand>), Status> {
+async fn join(channel: Channel, number: usize) -> Result<Joined, Status> {
     let (events, outgoing) = mpsc::channel(EVENTS_AHEAD);
     let hello = SlaveHello {
         slave: SlaveId::from_uuid(Uuid::new_v4()),
@@ -116,15 +162,15 @@ async fn join(
     };
     // In the channel before the call: the master answers only once it has seen it.
     let _ = events.try_send(SlaveEvent::of(Event::Hello(hello.to_wire())));
-    let joined = ClusterClient::new(channel).join(ReceiverStream::new(outgoing)).await?;
-    Ok((events, joined.into_inner()))
+    let joined = ClusterClient::new(channel.clone()).join(ReceiverStream::new(outgoing)).await?;
+    Ok(Joined { channel, events, commands: joined.into_inner() })
 }
 
 /// One attempt, from its assignment to the verdict.
 async fn answer(
     session: Arc<Session>,
     assignment: Assignment,
-    progress: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 ) -> anyhow::Result<()> {
     let shared = &session.shared;
     // An error would mean that the crowd is gone, and with it this task.
@@ -138,6 +184,9 @@ async fn answer(
     let worker = session.worker.lock().await;
     sleep(shared.delay).await;
     drop(worker);
+    if !progress.decide() {
+        return Ok(());
+    }
     let counted = Instant::now();
     let partial = answer.partial(&assignment, session.id);
     match hand_in(&session, partial).await?.verdict() {
@@ -154,7 +203,7 @@ async fn answer(
 async fn fetch(
     session: &Session,
     assignment: &Assignment,
-    progress: &AtomicU64,
+    progress: &Progress,
 ) -> anyhow::Result<Option<Answer>> {
     let shared = &session.shared;
     let known = shared.answers.find(assignment);
@@ -171,7 +220,7 @@ async fn fetch(
                 crc32c = crc32c::crc32c_append(crc32c, &data);
                 bytes += data.len() as u64;
                 shared.seen.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-                progress.store(bytes, Ordering::Relaxed);
+                progress.bytes.store(bytes, Ordering::Relaxed);
                 if known.is_none() {
                     kept.push(data);
                 }
