@@ -241,7 +241,7 @@ def grown(kind: str, sizes: dict, kept: dict) -> Drawing:
     memory.set_title("Peak memory of all processes")
     memory.set_ylabel("MB")
     memory.set_ylim(bottom=0)
-    time.legend(frameon=False, loc="upper left")
+    time.legend(frameon=False, loc="upper left", fontsize=8)
     return drawing
 
 
