@@ -50,12 +50,7 @@ impl Blocks for Portable {
 
     #[inline(always)]
     fn parity(bits: u64) -> u64 {
-        let bits = bits ^ (bits << 1);
-        let bits = bits ^ (bits << 2);
-        let bits = bits ^ (bits << 4);
-        let bits = bits ^ (bits << 8);
-        let bits = bits ^ (bits << 16);
-        bits ^ (bits << 32)
+        parity_by_shifts(bits)
     }
 
     #[inline(always)]
@@ -64,15 +59,32 @@ impl Blocks for Portable {
     }
 
     #[inline(always)]
-    fn pick(mut bits: u64, among: u64) -> u64 {
-        let mut picked = 0;
-        while bits != 0 {
-            let below = (1u64 << bits.trailing_zeros()) - 1;
-            picked |= 1 << (among & below).count_ones();
-            bits &= bits - 1;
-        }
-        picked
+    fn pick(bits: u64, among: u64) -> u64 {
+        pick_one_by_one(bits, among)
     }
+}
+
+/// [`Blocks::parity`] on any machine.
+#[inline(always)]
+fn parity_by_shifts(bits: u64) -> u64 {
+    let bits = bits ^ (bits << 1);
+    let bits = bits ^ (bits << 2);
+    let bits = bits ^ (bits << 4);
+    let bits = bits ^ (bits << 8);
+    let bits = bits ^ (bits << 16);
+    bits ^ (bits << 32)
+}
+
+/// [`Blocks::pick`] on any machine: a step for each bit that is set.
+#[inline(always)]
+fn pick_one_by_one(mut bits: u64, among: u64) -> u64 {
+    let mut picked = 0;
+    while bits != 0 {
+        let below = (1u64 << bits.trailing_zeros()) - 1;
+        picked |= 1 << (among & below).count_ones();
+        bits &= bits - 1;
+    }
+    picked
 }
 
 /// A bit for each of eight bytes that equals `byte`.
@@ -84,6 +96,86 @@ fn equal(word: u64, byte: u8) -> u64 {
     let zero = !(((differs & LOW) + LOW) | differs | LOW);
     // The multiplication gathers the eight high bits in the topmost byte.
     (zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+pub(super) use arm::Neon;
+
+/// What any machine of the kind that this is built for has.
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+type Baseline = Neon;
+#[cfg(not(all(target_arch = "aarch64", target_endian = "little")))]
+type Baseline = Portable;
+
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod arm {
+    use std::arch::aarch64::{
+        uint8x16_t, vandq_u8, vceqq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vpaddq_u8,
+        vreinterpretq_u64_u8,
+    };
+
+    use super::{BLOCK, Blocks, Masks, parity_by_shifts, pick_one_by_one, push_bits};
+
+    /// NEON, which every 64-bit ARM has.
+    pub(crate) struct Neon;
+
+    /// For each byte of eight the bit that it stands for.
+    const BITS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
+
+    impl Blocks for Neon {
+        #[inline(always)]
+        fn masks(block: &[u8; BLOCK], delimiter: u8) -> Masks {
+            // SAFETY: four loads of 16 bytes each lie within the block's 64, and NEON is there on
+            // each machine that this is built for.
+            unsafe {
+                let at = block.as_ptr();
+                let quarters = [
+                    vld1q_u8(at),
+                    vld1q_u8(at.add(16)),
+                    vld1q_u8(at.add(32)),
+                    vld1q_u8(at.add(48)),
+                ];
+                Masks {
+                    quote: equal(quarters, b'"'),
+                    delimiter: equal(quarters, delimiter),
+                    lf: equal(quarters, b'\n'),
+                    cr: equal(quarters, b'\r'),
+                }
+            }
+        }
+
+        #[inline(always)]
+        fn parity(bits: u64) -> u64 {
+            parity_by_shifts(bits)
+        }
+
+        #[inline(always)]
+        fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
+            push_bits(out, bits, base);
+        }
+
+        #[inline(always)]
+        fn pick(bits: u64, among: u64) -> u64 {
+            pick_one_by_one(bits, among)
+        }
+    }
+
+    /// A bit for each of 64 bytes that equals `byte`. NEON has no instruction that gathers bits: each
+    /// byte is left with the bit that it stands for, and neighbours are added three times, so that
+    /// eight bytes become one (Langdale and Lemire, as below, section 4).
+    ///
+    /// # Safety
+    /// The machine must have NEON.
+    #[inline(always)]
+    unsafe fn equal(quarters: [uint8x16_t; 4], byte: u8) -> u64 {
+        // SAFETY: as the caller promises; the load is of the 16 bytes that there are.
+        unsafe {
+            let (byte, bits) = (vdupq_n_u8(byte), vld1q_u8(BITS.as_ptr()));
+            let [a, b, c, d] = quarters.map(|quarter| vandq_u8(vceqq_u8(quarter, byte), bits));
+            let pairs = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
+            vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(pairs, pairs)))
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -268,7 +360,7 @@ macro_rules! best_blocks {
                 // SAFETY: as above.
                 return unsafe { $avx2($($arg),*) };
             }
-            $body::<Portable>($($arg),*)
+            $body::<Baseline>($($arg),*)
         }
 
         #[cfg(target_arch = "x86_64")]
@@ -364,6 +456,12 @@ mod tests {
             prop_assert_eq!(Portable::pick(among & bits, among), picked);
             prop_assert_eq!(Portable::masks(block, b','), expected);
             prop_assert_eq!(Portable::parity(bits), parity);
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            {
+                prop_assert_eq!(Neon::masks(block, b','), expected);
+                prop_assert_eq!(Neon::parity(bits), parity);
+                prop_assert_eq!(Neon::pick(among & bits, among), picked);
+            }
             #[cfg(target_arch = "x86_64")]
             if avx2() {
                 prop_assert_eq!(Avx2::masks(block, b','), expected);
