@@ -10,15 +10,23 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Builder;
 
 use tally_proto::frames::{ALIGN, open_direct};
 
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// A buffer with room for `len` bytes from an aligned address on, and the offset of that address.
-fn aligned(len: usize) -> (Vec<u8>, usize) {
-    let buffer = vec![0; len + ALIGN];
+/// Buffers that may wait for the disk, where somebody else writes them.
+const BUFFERS_BEHIND: usize = 2;
+
+/// A buffer with room for [`WRITE_BYTES`] from an aligned address on, and the offset of that address.
+type Aligned = (Vec<u8>, usize);
+
+fn aligned() -> Aligned {
+    let buffer = vec![0; WRITE_BYTES + ALIGN];
     let offset = buffer.as_ptr().align_offset(ALIGN);
     (buffer, offset)
 }
@@ -29,7 +37,8 @@ pub(crate) type Patience = Box<dyn FnMut(bool) -> io::Result<()> + Send>;
 
 /// A new file that is written from its start to its end.
 pub struct DirectWriter {
-    file: File,
+    file: Arc<File>,
+    behind: Option<Behind>,
     patience: Option<Patience>,
     buffer: Vec<u8>,
     /// Where the aligned part of the buffer begins.
@@ -47,8 +56,16 @@ impl DirectWriter {
     /// Whatever the system gives.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = open_direct(OpenOptions::new().write(true).create(true).truncate(true), path)?;
-        let (buffer, start) = aligned(WRITE_BYTES);
-        Ok(Self { file, patience: None, buffer, start, filled: 0, at: 0 })
+        let (buffer, start) = aligned();
+        Ok(Self {
+            file: Arc::new(file),
+            behind: None,
+            patience: None,
+            buffer,
+            start,
+            filled: 0,
+            at: 0,
+        })
     }
 
     /// Takes a file up again behind its first `len` bytes; what follows them is forgotten.
@@ -58,12 +75,22 @@ impl DirectWriter {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         file.set_len(len)?;
-        let (mut buffer, start) = aligned(WRITE_BYTES);
+        let (mut buffer, start) = aligned();
         let filled = (len % ALIGN as u64) as usize;
         let at = len - filled as u64;
         // Plainly: the last block need not be whole.
         File::open(path)?.read_exact_at(&mut buffer[start..start + filled], at)?;
-        Ok(Self { file, patience: None, buffer, start, filled, at })
+        Ok(Self { file: Arc::new(file), behind: None, patience: None, buffer, start, filled, at })
+    }
+
+    /// Writes full buffers on a thread of its own, while the next ones are filled. A disk that is full is
+    /// an error then, whatever patience there is.
+    ///
+    /// # Errors
+    /// Where there can be no thread.
+    pub(crate) fn behind(mut self) -> io::Result<Self> {
+        self.behind = Some(Behind::start(Arc::clone(&self.file))?);
+        Ok(self)
     }
 
     /// What to do when the disk is full: without this, to give up.
@@ -106,6 +133,17 @@ impl DirectWriter {
     /// Writes whole blocks; what is left of the last one stays in the buffer, to be written again
     /// with what follows it.
     fn write_blocks(&mut self) -> io::Result<()> {
+        if let Some(behind) = &mut self.behind {
+            if self.filled == WRITE_BYTES {
+                let (buffer, start) = behind.room()?;
+                let full = (std::mem::replace(&mut self.buffer, buffer), self.start);
+                behind.write(full, self.at)?;
+                (self.start, self.filled) = (start, 0);
+                self.at += WRITE_BYTES as u64;
+                return Ok(());
+            }
+            behind.wait()?;
+        }
         let blocks = self.filled.next_multiple_of(ALIGN);
         let padding = self.start + self.filled..self.start + blocks;
         self.buffer[padding].fill(0);
@@ -138,6 +176,65 @@ impl DirectWriter {
     }
 }
 
+/// Full buffers on their way to the file.
+struct Behind {
+    full: SyncSender<(Aligned, u64)>,
+    written: Receiver<(Aligned, io::Result<()>)>,
+    /// Buffers that are on their way.
+    under_way: usize,
+    spare: Vec<Aligned>,
+}
+
+impl Behind {
+    fn start(file: Arc<File>) -> io::Result<Self> {
+        let (full, queue) = sync_channel::<(Aligned, u64)>(BUFFERS_BEHIND);
+        let (done, written) = sync_channel(BUFFERS_BEHIND);
+        // Ends with the writer, or when that has lost interest.
+        Builder::new().name("write behind".to_owned()).spawn(move || {
+            while let Ok(((buffer, start), at)) = queue.recv() {
+                let result = file.write_all_at(&buffer[start..start + WRITE_BYTES], at);
+                if done.send(((buffer, start), result)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { full, written, under_way: 0, spare: Vec::new() })
+    }
+
+    /// A buffer to fill, when there is one.
+    fn room(&mut self) -> io::Result<Aligned> {
+        if self.under_way == BUFFERS_BEHIND {
+            self.take_back()?;
+        }
+        Ok(self.spare.pop().unwrap_or_else(aligned))
+    }
+
+    fn write(&mut self, full: Aligned, at: u64) -> io::Result<()> {
+        self.full.send((full, at)).map_err(|_| gone())?;
+        self.under_way += 1;
+        Ok(())
+    }
+
+    /// Waits until nothing is under way.
+    fn wait(&mut self) -> io::Result<()> {
+        while self.under_way > 0 {
+            self.take_back()?;
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> io::Result<()> {
+        let (buffer, result) = self.written.recv().map_err(|_| gone())?;
+        self.under_way -= 1;
+        self.spare.push(buffer);
+        result
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the thread that writes a file has ended")
+}
+
 impl Write for DirectWriter {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let n = data.len().min(WRITE_BYTES - self.filled);
@@ -152,7 +249,11 @@ impl Write for DirectWriter {
 
     /// Puts all bytes where a reader finds them. Zeros may follow them until [`Self::finish`].
     fn flush(&mut self) -> io::Result<()> {
-        if self.filled > 0 { self.write_blocks() } else { Ok(()) }
+        match &mut self.behind {
+            _ if self.filled > 0 => self.write_blocks(),
+            Some(behind) => behind.wait(),
+            None => Ok(()),
+        }
     }
 }
 
@@ -169,12 +270,16 @@ mod tests {
 
         #[test]
         fn what_is_written_can_be_read_at_once_and_at_the_end(
-            pieces in prop::collection::vec((0usize..700_000, any::<bool>()), 1..8),
+            pieces in prop::collection::vec((0usize..3_000_000, any::<bool>()), 1..8),
             reads in prop::collection::vec((any::<u64>(), 0usize..300_000), 1..8),
+            behind: bool,
         ) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("file");
             let mut writer = DirectWriter::create(&path).unwrap();
+            if behind {
+                writer = writer.behind().unwrap();
+            }
             let mut expected = Vec::new();
             let check = |expected: &[u8]| {
                 let reader = DirectReader::open(&path).unwrap();

@@ -152,7 +152,7 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
             (unfinished(&path), path)
         }
     };
-    let mut out = DirectWriter::create(&part)?;
+    let mut out = DirectWriter::create(&part)?.behind()?;
     let result = merge_to_csv(&job.spec, &inputs, &mut out, &options)
         .map_err(|error| FinishError::of_merge(error, base))?;
     fault::point("a result is written");
