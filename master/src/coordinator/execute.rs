@@ -204,7 +204,10 @@ impl Coordinator {
         });
         if self.store.is_some() {
             // From here on the store shows it.
-            if let Some(key) = self.jobs.remove(&id).and_then(|job| job.key) {
+            if let Some(key) = self.jobs.remove(&id).and_then(|job| job.key)
+                // A repeat of a request whose upload was lost may have made another job meanwhile.
+                && self.keys.get(&key) == Some(&id)
+            {
                 self.keys.remove(&key);
             }
             self.apply(Event::Forget { job: id });

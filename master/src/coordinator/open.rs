@@ -77,6 +77,10 @@ impl Coordinator {
             if job.new.fingerprint() != new.fingerprint() {
                 return Err(OpenError::KeyReused);
             }
+            // It has ended in this moment, and is not in the store yet.
+            if job.ended.is_some() && job.input_lost {
+                return Ok(None);
+            }
             let received = job.complete.then_some(job.received);
             return Ok(Some(Known { job: job.id, received }));
         }
@@ -267,5 +271,50 @@ impl Job {
             until.append(&Taken { bytes: task.cut.len, crc32c: task.cut.crc32c });
         }
         until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_common::spec::{Spec, SpecDraft};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::coordinator;
+    use crate::disk::Disk;
+    use crate::readers::Readers;
+    use crate::store::Store;
+
+    fn open(reply: OpenReply) -> Message {
+        let spec = Spec::try_from(SpecDraft::plays()).unwrap();
+        let job = NewJob::new("plays.csv".to_owned(), spec);
+        Message::Open { job, key: Some("once".to_owned()), reply }
+    }
+
+    /// A client that repeats its request may be faster than the end of the job whose upload broke off.
+    #[tokio::test]
+    async fn a_repeat_in_the_same_moment_as_the_upload_is_lost_is_a_new_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::new(folder.path().to_owned());
+        let disk = Disk::new(folder.path().to_owned(), 0);
+        let store = Store::open(folder.path()).await.unwrap();
+        let started = coordinator::start(config, disk, Readers::default(), Some(store)).await;
+        let coordinator = started.unwrap();
+        let (reply, opened) = oneshot::channel();
+        coordinator.send(open(reply)).await.unwrap();
+        let Ok(Opening::Opened(first)) = opened.await.unwrap() else { panic!("no job") };
+        let (failed, _answer) = oneshot::channel();
+        let (error, job) = ("it broke off".to_owned(), first.job);
+        let failed = Message::InputFailed { job, error, lost: true, reply: failed };
+        let (reply, opened) = oneshot::channel();
+        // Both are there when the coordinator looks: it runs on this thread, when this one waits.
+        coordinator.try_send(failed).unwrap();
+        coordinator.try_send(open(reply)).unwrap();
+        let Ok(Opening::Opened(second)) = opened.await.unwrap() else { panic!("no second job") };
+        assert_ne!(second.job, first.job);
+        let (reply, opened) = oneshot::channel();
+        coordinator.send(open(reply)).await.unwrap();
+        let Ok(Opening::Known(known)) = opened.await.unwrap() else { panic!("not known") };
+        assert_eq!(known.job, second.job);
     }
 }
