@@ -15,6 +15,7 @@ use tonic::Status;
 use tally_common::backoff::Backoff;
 use tally_common::id::JobId;
 use tally_common::limits::FRAME_BYTES;
+use tally_master::spool::read_up_to;
 use tally_proto::frames::{Buffer, Piece, Shape, message};
 use tally_proto::v1::{Resume, SubmitFrame, SubmitHeader, submit_frame::Frame};
 
@@ -226,7 +227,7 @@ fn read_ahead(
         }
         loop {
             let mut buffer = Buffer::take();
-            let n = match fill(&mut input, &mut buffer.room()[..FRAME_BYTES]) {
+            let n = match read_up_to(&mut input, &mut buffer.room()[..FRAME_BYTES]) {
                 Ok(0) => return,
                 Ok(n) => n,
                 Err(error) => {
@@ -242,18 +243,4 @@ fn read_ahead(
         }
     });
     (ReceiverStream::new(stream), failure)
-}
-
-/// Reads until the room is full or there is no more.
-fn fill(input: &mut Input, room: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < room.len() {
-        match input.read(&mut room[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

@@ -20,13 +20,34 @@ pub(super) trait Blocks {
     fn masks(block: &[u8; BLOCK], delimiter: u8) -> Masks;
 
     /// For each bit the parity of the bits up to it, itself included.
-    fn parity(bits: u64) -> u64;
+    #[inline(always)]
+    fn parity(bits: u64) -> u64 {
+        let bits = bits ^ (bits << 1);
+        let bits = bits ^ (bits << 2);
+        let bits = bits ^ (bits << 4);
+        let bits = bits ^ (bits << 8);
+        let bits = bits ^ (bits << 16);
+        bits ^ (bits << 32)
+    }
 
     /// Appends `base + i` for each bit `i` that is set in `bits`.
-    fn push(out: &mut Vec<u32>, bits: u64, base: u32);
+    #[inline(always)]
+    fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
+        push_bits(out, bits, base);
+    }
 
-    /// For each bit of `among` in turn, from the lowest: whether it is set in `bits` too.
-    fn pick(bits: u64, among: u64) -> u64;
+    /// For each bit of `among` in turn, from the lowest: whether it is set in `bits` too. Here a step for
+    /// each bit of `bits`, all of which must be among them.
+    #[inline(always)]
+    fn pick(mut bits: u64, among: u64) -> u64 {
+        let mut picked = 0;
+        while bits != 0 {
+            let below = (1u64 << bits.trailing_zeros()) - 1;
+            picked |= 1 << (among & below).count_ones();
+            bits &= bits - 1;
+        }
+        picked
+    }
 }
 
 /// Plain 64-bit arithmetic: any machine.
@@ -47,44 +68,6 @@ impl Blocks for Portable {
         }
         masks
     }
-
-    #[inline(always)]
-    fn parity(bits: u64) -> u64 {
-        parity_by_shifts(bits)
-    }
-
-    #[inline(always)]
-    fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
-        push_bits(out, bits, base);
-    }
-
-    #[inline(always)]
-    fn pick(bits: u64, among: u64) -> u64 {
-        pick_one_by_one(bits, among)
-    }
-}
-
-/// [`Blocks::parity`] on any machine.
-#[inline(always)]
-fn parity_by_shifts(bits: u64) -> u64 {
-    let bits = bits ^ (bits << 1);
-    let bits = bits ^ (bits << 2);
-    let bits = bits ^ (bits << 4);
-    let bits = bits ^ (bits << 8);
-    let bits = bits ^ (bits << 16);
-    bits ^ (bits << 32)
-}
-
-/// [`Blocks::pick`] on any machine: a step for each bit that is set.
-#[inline(always)]
-fn pick_one_by_one(mut bits: u64, among: u64) -> u64 {
-    let mut picked = 0;
-    while bits != 0 {
-        let below = (1u64 << bits.trailing_zeros()) - 1;
-        picked |= 1 << (among & below).count_ones();
-        bits &= bits - 1;
-    }
-    picked
 }
 
 /// A bit for each of eight bytes that equals `byte`.
@@ -114,7 +97,7 @@ mod arm {
         vreinterpretq_u64_u8,
     };
 
-    use super::{BLOCK, Blocks, Masks, parity_by_shifts, pick_one_by_one, push_bits};
+    use super::{BLOCK, Blocks, Masks};
 
     /// NEON, which every 64-bit ARM has.
     pub(crate) struct Neon;
@@ -142,21 +125,6 @@ mod arm {
                     cr: equal(quarters, b'\r'),
                 }
             }
-        }
-
-        #[inline(always)]
-        fn parity(bits: u64) -> u64 {
-            parity_by_shifts(bits)
-        }
-
-        #[inline(always)]
-        fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
-            push_bits(out, bits, base);
-        }
-
-        #[inline(always)]
-        fn pick(bits: u64, among: u64) -> u64 {
-            pick_one_by_one(bits, among)
         }
     }
 
@@ -191,7 +159,7 @@ mod x86 {
         _mm512_set1_epi8, _mm512_set1_epi32, _mm512_storeu_si512, _pext_u64,
     };
 
-    use super::{BLOCK, Blocks, Masks, push_bits};
+    use super::{BLOCK, Blocks, Masks};
 
     /// AVX2 with carry-less multiplication. Used only behind [`super::avx2`].
     pub(crate) struct Avx2;
@@ -295,11 +263,6 @@ mod x86 {
                     _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
                 _mm_cvtsi128_si64(product) as u64
             }
-        }
-
-        #[inline(always)]
-        fn push(out: &mut Vec<u32>, bits: u64, base: u32) {
-            push_bits(out, bits, base);
         }
 
         #[inline(always)]

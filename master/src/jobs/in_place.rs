@@ -47,7 +47,8 @@ impl Jobs {
 
     /// Reads the inputs on that were being read when the last process stopped.
     pub(crate) async fn read_on(&self) {
-        let Ok(jobs) = self.list().await else { return };
+        // Those that have ended are in the store alone, and need not be looked through.
+        let Ok(jobs) = self.ask(|reply| Message::List { reply }).await else { return };
         for job in jobs {
             if job.state != JobState::Receiving || job.in_place.is_none() {
                 continue;

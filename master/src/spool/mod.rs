@@ -180,8 +180,11 @@ impl Reception {
     }
 }
 
-/// Reads until `buffer` is full or there is no more.
-pub(crate) fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until `buffer` is full or there is no more; gives how many bytes that are.
+///
+/// # Errors
+/// Whatever the source gives, but for interruptions.
+pub fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match from.read(&mut buffer[filled..]) {
