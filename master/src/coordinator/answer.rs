@@ -98,6 +98,8 @@ impl Coordinator {
                 last_heard_ms: now.saturating_sub(summary.last_beat).as_millis() as u64,
                 bytes: session.bytes,
                 records: session.records,
+                bytes_per_second: 0,
+                history: Vec::new(),
             })
         });
         sessions.collect()

@@ -251,6 +251,8 @@ pub fn slave_to_wire(slave: &SlaveView) -> v1::Slave {
         last_heard_ms: slave.last_heard_ms,
         bytes: slave.bytes,
         records: slave.records,
+        bytes_per_second: slave.bytes_per_second,
+        history: slave.history.clone(),
     }
 }
 
@@ -277,5 +279,7 @@ pub fn slave_from_wire(wire: v1::Slave) -> Result<SlaveView, WireError> {
         last_heard_ms: wire.last_heard_ms,
         bytes: wire.bytes,
         records: wire.records,
+        bytes_per_second: wire.bytes_per_second,
+        history: wire.history,
     })
 }

@@ -1,6 +1,19 @@
 //! Jobs and slaves as they are shown: the JSON of the HTTP gateway and of `tally --output json`.
 
+mod cluster;
+mod list;
+mod look;
+mod preflight;
+
 use serde::{Deserialize, Serialize};
+
+pub use cluster::{
+    ClusterCounts, ClusterView, DiskView, History, MemoryView, QueueView, Sample, TaskState,
+    TaskView,
+};
+pub use list::{JobList, JobQuery, JobSort};
+pub use look::{Coverage, DateTotal, KeyTotal, Look, LookQuery, Span, Summary};
+pub use preflight::{ColumnReport, Prediction, Preflight, PreflightSample};
 
 use crate::id::{JobId, SessionId, SlaveId};
 use crate::spec::SpecDraft;
@@ -352,6 +365,12 @@ pub struct SlaveView {
     pub bytes: u64,
     /// Records that it has counted in this session, rejected ones included.
     pub records: u64,
+    /// Bytes that it has counted a second over the last few seconds, running attempts included.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    /// The same for each of the last 60 seconds, oldest first; shorter for one that joined later.
+    #[serde(default)]
+    pub history: Vec<u64>,
 }
 
 /// The RFC 3339 form, in UTC, of a number of milliseconds since 1970.
