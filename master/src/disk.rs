@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
+use tally_common::api::DiskView;
+
 use crate::coordinator::Meter;
 use crate::direct::Patience;
 
@@ -38,6 +40,15 @@ impl Disk {
             // A folder that can not be looked at says so when it is written to.
             Err(_) => u64::MAX,
         }
+    }
+
+    /// The disk as it is shown.
+    pub(crate) fn view(&self) -> DiskView {
+        let found = rustix::fs::statvfs(&self.folder);
+        let (total, free) = found.map_or((0, 0), |found| {
+            (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+        });
+        DiskView { total, free, reserve: self.reserve, full: self.is_low() }
     }
 
     /// Looks how much room there is.

@@ -96,6 +96,11 @@ pub(crate) fn result_path(folder: &Path) -> PathBuf {
     folder.join("result.csv")
 }
 
+/// Where it is kept how a job went on over time.
+pub(crate) fn history_path(folder: &Path) -> PathBuf {
+    folder.join("history.json")
+}
+
 /// Where a job's rejects lie.
 pub(crate) fn rejects_path(folder: &Path) -> PathBuf {
     folder.join("rejects.csv")

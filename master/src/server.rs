@@ -11,11 +11,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::coordinator::{self, Message};
 use crate::disk::Disk;
+use crate::feed::Feed;
 use crate::jobs::Jobs;
 use crate::readers::Readers;
 use crate::store::{Store, StoreError};
@@ -75,11 +77,17 @@ impl Master {
             true => Some(Store::open(&config.data_dir).await?),
             false => None,
         };
-        let coordinator =
-            coordinator::start(config.clone(), Arc::clone(&disk), readers.clone(), store.clone());
+        let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
+        let coordinator = coordinator::start(
+            config.clone(),
+            Arc::clone(&disk),
+            readers.clone(),
+            store.clone(),
+            feed.clone(),
+        );
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
-        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store);
+        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store, feed);
         jobs.read_on().await;
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster })

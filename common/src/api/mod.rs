@@ -17,7 +17,7 @@ pub use preflight::{ColumnReport, Prediction, Preflight, PreflightSample};
 
 use crate::id::{JobId, SessionId, SlaveId};
 use crate::spec::SpecDraft;
-use crate::value::format_date;
+use crate::value::{format_date, parse_date};
 
 /// Where a job's life stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +41,19 @@ impl JobState {
     /// Whether nothing more will happen to the job.
     pub const fn ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// The state of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [
+            Self::Receiving,
+            Self::Running,
+            Self::Merging,
+            Self::Succeeded,
+            Self::Failed,
+            Self::Cancelled,
+        ];
+        all.into_iter().find(|known| known.as_str() == name)
     }
 
     /// Its name as JSON and text show it.
@@ -384,9 +397,58 @@ pub fn timestamp(unix_ms: u64) -> String {
     format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
+/// The milliseconds since 1970 of an RFC 3339 time in UTC (`2026-01-31T12:00:00.5Z`), or of the beginning of
+/// a day (`2026-01-31`); `None` for what is neither.
+pub fn parse_timestamp(text: &str) -> Option<u64> {
+    let (date, time) = match text.split_once(['T', 't', ' ']) {
+        Some((date, time)) => (date, time.strip_suffix(['Z', 'z'])?),
+        None => (text, "00:00:00"),
+    };
+    let days = u64::try_from(parse_date(date.as_bytes()).ok()?).ok()?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then_some(());
+    digits(fraction)?;
+    let mut ms = 0;
+    for i in 0..3 {
+        ms = ms * 10 + u64::from(fraction.as_bytes().get(i).map_or(0, |digit| digit - b'0'));
+    }
+    let mut parts = time.split(':').map(|part| {
+        digits(part)?;
+        part.parse::<u64>().ok().filter(|_| part.len() == 2)
+    });
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+    // A leap second is as good as the one after it.
+    if hour > 23 || minute > 59 || second > 60 || parts.next().is_some() {
+        return None;
+    }
+    Some(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn timestamps_are_read_as_they_are_written() {
+        for ms in [0, 1_582_934_400_007, 1_582_934_399_999, 4_102_444_800_000] {
+            assert_eq!(parse_timestamp(&timestamp(ms)), Some(ms));
+        }
+        assert_eq!(parse_timestamp("2020-02-29"), Some(1_582_934_400_000));
+        assert_eq!(parse_timestamp("2020-02-29T00:00:00.1234Z"), Some(1_582_934_400_123));
+        for bad in [
+            "",
+            "now",
+            "2020-02-30",
+            "2020-02-29T24:00:00Z",
+            "2020-02-29T00:00:00",
+            "1969-12-31",
+            "2020-02-29T1:00:00Z",
+            "2020-02-29T00:00:00.x1Z",
+            "2020-02-29T00:00:00:00Z",
+        ] {
+            assert_eq!(parse_timestamp(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn timestamps_are_rfc_3339() {

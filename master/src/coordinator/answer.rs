@@ -29,6 +29,22 @@ impl Coordinator {
             Message::Slaves { reply } => {
                 let _ = reply.send(self.slave_views());
             }
+            Message::Cluster { reply } => {
+                let _ = reply.send(self.cluster_view());
+            }
+            Message::Tasks { job, reply } => {
+                let _ = reply.send(self.task_views(job));
+            }
+            Message::History { job, reply } => {
+                let _ = reply.send(self.history(job));
+            }
+            Message::News { job, reply } => {
+                if !self.stuck {
+                    self.publish(job);
+                }
+                let news = self.jobs.get(&job).and_then(|job| job.news.as_ref());
+                let _ = reply.send(news.map(|(_, news)| news.subscribe()));
+            }
             Message::Find { key, reply } => {
                 let _ = reply.send(self.keys.get(&key).copied());
             }
@@ -75,11 +91,12 @@ impl Coordinator {
             && let Some(job) = self.jobs.get_mut(&id)
         {
             job.dirty = false;
-            job.view.send_replace(view);
+            job.view.send_replace(Arc::clone(&view));
+            self.tell(id, &view);
         }
     }
 
-    fn slave_views(&self) -> Vec<SlaveView> {
+    pub(super) fn slave_views(&self) -> Vec<SlaveView> {
         let now = self.clock.now();
         let sessions = self.ledger.sessions().filter_map(|(id, summary)| {
             let session = self.sessions.get(id)?;
@@ -98,8 +115,8 @@ impl Coordinator {
                 last_heard_ms: now.saturating_sub(summary.last_beat).as_millis() as u64,
                 bytes: session.bytes,
                 records: session.records,
-                bytes_per_second: 0,
-                history: Vec::new(),
+                bytes_per_second: session.rates.now(),
+                history: session.rates.history(),
             })
         });
         sessions.collect()

@@ -33,6 +33,7 @@ impl Coordinator {
             Command::StartMerge { job, outcome } => self.start_merge(job, outcome),
             Command::EndSession { session, reason } => {
                 if let Some(mut ended) = self.sessions.remove(&session) {
+                    self.survey.left(ended.all_counted());
                     warn!(%session, name = %ended.hello.name, %reason, "session ended");
                     ended.end(&reason);
                 }
@@ -189,7 +190,10 @@ impl Coordinator {
         let keep_runs = rejects || job.new.repairs.is_some();
         let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
         let elsewhere = job.new.result_path.clone();
+        let history = serde_json::to_vec(job.sampler.history()).unwrap_or_default();
         spawn_blocking(move || {
+            // Of a job that could not even be opened there is no folder.
+            let _ = std::fs::write(finish::history_path(&folder), history);
             if !keep_runs {
                 remove_gently(&folder.join("runs"));
             }
@@ -217,6 +221,7 @@ impl Coordinator {
     fn drop_job(&mut self, id: JobId) {
         info!(job = %id, "job deleted");
         self.jobs.remove(&id);
+        self.feed.deleted(id);
         let folder = self.job_folder(id);
         spawn_blocking(move || remove(&folder));
     }

@@ -16,6 +16,7 @@ use tally_common::spec::Spec;
 
 use super::message::{InputInfo, Meter, NewJob};
 use super::repair::Base;
+use crate::feed::{FeedEvent, Sampler};
 use crate::intake::{Cut, Taken};
 use crate::ledger::JobSummary;
 use crate::spool::Piece;
@@ -73,6 +74,10 @@ pub(super) struct Job {
     pub(super) view: watch::Sender<Arc<JobView>>,
     /// Something has changed since the view was made.
     pub(super) dirty: bool,
+    /// How it went on.
+    pub(super) sampler: Sampler,
+    /// What listeners were told last, and when.
+    pub(super) news: Option<(Duration, watch::Sender<Arc<FeedEvent>>)>,
 }
 
 impl Job {
@@ -117,6 +122,8 @@ impl Job {
             error: None,
             view,
             dirty: true,
+            sampler: Sampler::default(),
+            news: None,
         }
     }
 

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use tally_common::api::{JobView, Priority, SlaveView};
+use tally_common::api::{ClusterView, History, JobView, Priority, SlaveView, TaskView};
 use tally_common::dialect::Layout;
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_common::spec::Spec;
 use tally_proto::convert::SlaveHello;
 
 use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
+use crate::feed::FeedEvent;
 use crate::finish::{FinishError, Finished};
 use crate::intake::{Cut, Taken};
 use crate::runs::ReceivedRun;
@@ -284,6 +285,24 @@ pub(crate) enum Message {
     Slaves {
         reply: oneshot::Sender<Vec<SlaveView>>,
     },
+    Cluster {
+        reply: oneshot::Sender<ClusterView>,
+    },
+    /// Answered with nothing where the job is not there, or has ended.
+    Tasks {
+        job: JobId,
+        reply: oneshot::Sender<Option<Vec<TaskView>>>,
+    },
+    /// The same.
+    History {
+        job: JobId,
+        reply: oneshot::Sender<Option<History>>,
+    },
+    /// What listeners are told of a job that has not ended.
+    News {
+        job: JobId,
+        reply: oneshot::Sender<Option<watch::Receiver<Arc<FeedEvent>>>>,
+    },
     /// Which job that has not ended was submitted under a key.
     Find {
         key: String,
@@ -318,6 +337,10 @@ impl Message {
                 | Self::List { .. }
                 | Self::Watch { .. }
                 | Self::Slaves { .. }
+                | Self::Cluster { .. }
+                | Self::Tasks { .. }
+                | Self::History { .. }
+                | Self::News { .. }
                 | Self::Find { .. }
                 | Self::Beat { .. }
                 | Self::TaskBytes { .. }

@@ -13,6 +13,7 @@ mod record;
 mod repair;
 mod restore;
 mod session;
+mod survey;
 mod sweep;
 
 use std::collections::{HashMap, VecDeque};
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::feed::Feed;
 use crate::intake::Cut;
 use crate::ledger::{Command, Event, Ledger, UploadId};
 use crate::readers::Readers;
@@ -45,6 +47,7 @@ pub(crate) use repair::{BaseRuns, spec_of_repair};
 
 use job::Job;
 use session::Session;
+use survey::Survey;
 
 /// Messages that may wait for the coordinator; whoever sends more waits.
 const MESSAGES_AHEAD: usize = 1024;
@@ -92,6 +95,9 @@ pub(crate) struct Coordinator {
     /// makes of them, and no job is to end by it.
     leaving: Option<String>,
     deferred: VecDeque<Message>,
+    /// To those who watch.
+    feed: Feed,
+    survey: Survey,
     /// To itself, from the threads that finish jobs.
     own: mpsc::WeakSender<Message>,
 }
@@ -106,6 +112,7 @@ pub(crate) async fn start(
     disk: Arc<Disk>,
     readers: Readers,
     store: Option<Store>,
+    feed: Feed,
 ) -> Result<mpsc::Sender<Message>, StoreError> {
     let (sender, mut messages) = mpsc::channel(MESSAGES_AHEAD);
     let mut coordinator = Coordinator {
@@ -126,6 +133,8 @@ pub(crate) async fn start(
         stuck: false,
         leaving: None,
         deferred: VecDeque::new(),
+        feed,
+        survey: Survey::default(),
         own: sender.downgrade(),
     };
     coordinator.restore().await?;
@@ -325,6 +334,7 @@ impl Coordinator {
 
     fn leave(&mut self, session: SessionId) {
         if let Some(left) = self.sessions.remove(&session) {
+            self.survey.left(left.all_counted());
             info!(%session, name = %left.hello.name, "slave left");
             self.apply(Event::SlaveLeft { session });
         }
@@ -398,6 +408,7 @@ impl Coordinator {
         for id in moving {
             self.publish(id);
         }
+        self.survey();
     }
 
     /// Says goodbye to draining slaves that hold nothing any more. A slave waits for that: only the
@@ -416,6 +427,7 @@ impl Coordinator {
     /// Tells the slaves, and lets uploads stop where they are.
     fn drain(&mut self, reason: &str) {
         self.leaving = Some(reason.to_owned());
+        self.feed.close();
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             // They are given nothing more.
@@ -430,6 +442,7 @@ impl Coordinator {
             // Whoever watches it is not to keep the master from stopping.
             let last = Arc::clone(&job.view.borrow());
             job.view = watch::Sender::new(last);
+            job.news = None;
         }
     }
 

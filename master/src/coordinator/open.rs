@@ -282,6 +282,7 @@ mod tests {
     use crate::config::Config;
     use crate::coordinator;
     use crate::disk::Disk;
+    use crate::feed::Feed;
     use crate::readers::Readers;
     use crate::store::Store;
 
@@ -298,7 +299,9 @@ mod tests {
         let config = Config::new(folder.path().to_owned());
         let disk = Disk::new(folder.path().to_owned(), 0);
         let store = Store::open(folder.path()).await.unwrap();
-        let started = coordinator::start(config, disk, Readers::default(), Some(store)).await;
+        let started =
+            coordinator::start(config, disk, Readers::default(), Some(store), Feed::new(1));
+        let started = started.await;
         let coordinator = started.unwrap();
         let (reply, opened) = oneshot::channel();
         coordinator.send(open(reply)).await.unwrap();

@@ -32,7 +32,10 @@ impl Coordinator {
             Fact::PartialKept { .. } | Fact::ResultWritten { .. } => {}
             Fact::RunLost { job, number } => self.rows.push(Row::Lost { job, number }),
             Fact::Ended { job, outcome } => self.record_ended(job, &outcome),
-            Fact::Deleted { job } => self.rows.push(Row::Deleted { job }),
+            Fact::Deleted { job } => {
+                let gone_ms = self.clock.unix_ms();
+                self.rows.push(Row::Deleted { job, gone_ms });
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use tally_common::id::{Attempt, JobId, MessageId, TaskNumber};
 use tally_proto::convert::{Assignment, SlaveHello};
 
 use crate::cluster::SessionCommand;
+use crate::feed::Rates;
 
 /// An attempt that the session holds.
 struct Held {
@@ -28,6 +29,8 @@ pub(super) struct Session {
     /// Counted in this session.
     pub(super) bytes: u64,
     pub(super) records: u64,
+    /// Bytes a second.
+    pub(super) rates: Rates,
 }
 
 impl Session {
@@ -35,7 +38,15 @@ impl Session {
         // An assignment and a cancellation for each attempt that the ledger may give it, twice.
         let (commands, receiver) = mpsc::channel(8 * hello.workers as usize + 16);
         (
-            Self { hello, commands, held: HashMap::new(), ended: false, bytes: 0, records: 0 },
+            Self {
+                hello,
+                commands,
+                held: HashMap::new(),
+                ended: false,
+                bytes: 0,
+                records: 0,
+                rates: Rates::default(),
+            },
             receiver,
         )
     }
@@ -79,6 +90,17 @@ impl Session {
     /// Bytes of a job that its running attempts have counted.
     pub(super) fn counted(&self, job: JobId) -> u64 {
         self.held.values().filter(|held| held.job == job).map(|held| held.counted).sum()
+    }
+
+    /// Bytes of one task that it has counted.
+    pub(super) fn counted_of(&self, job: JobId, number: TaskNumber) -> u64 {
+        let held = self.held.values().find(|held| (held.job, held.number) == (job, number));
+        held.map_or(0, |held| held.counted)
+    }
+
+    /// Bytes that it has counted, running attempts included.
+    pub(super) fn all_counted(&self) -> u64 {
+        self.bytes + self.held.values().map(|held| held.counted).sum::<u64>()
     }
 
     /// Tells it that the session is over.

@@ -56,8 +56,11 @@ impl Coordinator {
 
     /// Removes a job that has ended, with the repairs of it.
     fn remove_ended(&mut self, id: JobId) {
-        self.rows.push(Row::Deleted { job: id });
-        self.then(move |this| this.remove_folder(id));
+        self.rows.push(Row::Deleted { job: id, gone_ms: self.clock.unix_ms() });
+        self.then(move |this| {
+            this.remove_folder(id);
+            this.feed.deleted(id);
+        });
     }
 
     fn remove_folder(&self, id: JobId) {

@@ -3,17 +3,17 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{AppendHeaders, IntoResponse};
 use serde_json::json;
 
 use tally_common::id::JobId;
 
 use super::problem::Problem;
-use super::{Answer, App, download, upload};
+use super::{Answer, App, download, list, upload};
 
 /// The `{id}` of a route.
-type Id = Result<Path<String>, PathRejection>;
+pub(super) type Id = Result<Path<String>, PathRejection>;
 
 /// The job that a route names. What is no UUID is no job: 404, not 400.
 pub(super) fn job_id(id: Id) -> Result<JobId, Problem> {
@@ -49,10 +49,33 @@ pub(super) async fn input(State(jobs): App, id: Id, request: Request) -> Answer 
 }
 
 /// `GET /api/v1/jobs`
-pub(super) async fn list(State(jobs): App) -> Answer {
-    let all = jobs.list().await?;
-    let all: Vec<_> = all.iter().map(|job| &**job).collect();
-    Ok(Json(json!({ "jobs": all })).into_response())
+pub(super) async fn list(State(jobs): App, uri: Uri) -> Answer {
+    let page = jobs.page(&list::parse(uri.query())?).await?;
+    let link = page.next.as_ref().map(|cursor| {
+        let query = list::next_page(uri.query(), cursor);
+        AppendHeaders([(header::LINK, format!("</api/v1/jobs?{query}>; rel=\"next\""))])
+    });
+    let page = Json(page);
+    Ok(match link {
+        Some(link) => (link, page).into_response(),
+        None => page.into_response(),
+    })
+}
+
+/// `GET /api/v1/jobs/{id}/tasks`
+pub(super) async fn tasks(State(jobs): App, id: Id) -> Answer {
+    let tasks = jobs.tasks(job_id(id)?).await?;
+    Ok(Json(json!({ "tasks": tasks })).into_response())
+}
+
+/// `GET /api/v1/jobs/{id}/history`
+pub(super) async fn history(State(jobs): App, id: Id) -> Answer {
+    Ok(Json(jobs.history(job_id(id)?).await?).into_response())
+}
+
+/// `GET /api/v1/cluster`
+pub(super) async fn cluster(State(jobs): App) -> Answer {
+    Ok(Json(jobs.cluster().await?).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}`

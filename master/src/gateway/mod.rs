@@ -2,9 +2,11 @@
 //! into a response. Conventions: `202` with `Location`, RFC 9457 problem+json for every error.
 
 mod download;
+mod events;
 mod health;
 mod jobs;
 mod legacy;
+mod list;
 mod listen;
 mod problem;
 mod spec;
@@ -63,6 +65,11 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
         .route("/jobs/{id}/result/", get(legacy::result))
         .route("/api/v1/jobs", get(jobs::list).post(jobs::submit))
         .route("/api/v1/jobs/{id}", get(jobs::get).delete(jobs::delete))
+        .route("/api/v1/jobs/{id}/tasks", get(jobs::tasks))
+        .route("/api/v1/jobs/{id}/history", get(jobs::history))
+        .route("/api/v1/jobs/{id}/events", get(events::job))
+        .route("/api/v1/events", get(events::cluster))
+        .route("/api/v1/cluster", get(jobs::cluster))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/v1/jobs/{id}/result", get(jobs::result))
         .route("/api/v1/jobs/{id}/rejects", get(jobs::rejects))

@@ -111,6 +111,10 @@ impl From<JobsError> for Problem {
                 Self::new(status, "stopping", title, detail)
             }
             JobsError::NotFound(job) => Self::not_found(detail).about(job),
+            JobsError::Gone(job) => {
+                Self::new(StatusCode::GONE, "deleted", "The job is gone", detail).about(job)
+            }
+            JobsError::Cursor(_) => Self::bad_request(detail),
             JobsError::State { job, .. } => {
                 let (status, title) = (StatusCode::CONFLICT, "The job is not in that state");
                 Self::new(status, "job-state", title, detail).about(job)

@@ -114,7 +114,7 @@ impl Service for JobsService {
                     changed = views.changed() => if changed.is_err() {
                         // Either the job was deleted, or the master stops: then a client that
                         // watches is to come back.
-                        if !matches!(jobs.get(id).await, Err(JobsError::NotFound(_))) {
+                        if !matches!(jobs.get(id).await, Err(JobsError::NotFound(_) | JobsError::Gone(_))) {
                             let _ = changes.send(Err(JobsError::from(Stopped).into())).await;
                         }
                         return;
@@ -272,6 +272,8 @@ impl From<JobsError> for Status {
         let (code, reason) = match &error {
             JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
             JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
+            JobsError::Gone(_) => (Code::NotFound, "JOB_GONE"),
+            JobsError::Cursor(_) => (Code::InvalidArgument, "CURSOR"),
             JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
             JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
             JobsError::Busy(_) | JobsError::QueueFull(_) => (Code::ResourceExhausted, "BUSY"),

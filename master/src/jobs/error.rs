@@ -21,6 +21,12 @@ pub enum JobsError {
     /// There is no such job.
     #[error("there is no job {0}")]
     NotFound(JobId),
+    /// There was such a job.
+    #[error("job {0} was deleted, or its time was over")]
+    Gone(JobId),
+    /// A list can not go on from there.
+    #[error("the cursor makes no sense: {0}; begin with the first page")]
+    Cursor(&'static str),
     /// The job is not in the state that this needs.
     #[error("job {job} is {}: {needs}", state.as_str())]
     State {

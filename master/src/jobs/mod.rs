@@ -4,22 +4,26 @@
 mod download;
 mod error;
 mod in_place;
+mod list;
 mod upload;
+mod view;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use bytes::Bytes;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use tally_common::api::{JobState, JobView, SlaveView};
+use tally_common::api::{JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::spec::Spec;
 
 use crate::config::Config;
 use crate::coordinator::{Message, Opened, Opening, Stopped};
 use crate::disk::Disk;
+use crate::feed::{EventId, Feed};
 use crate::intake::{Taken, TaskSize};
 use crate::readers::Readers;
 use crate::spool::{InputError, Reception};
@@ -28,10 +32,10 @@ use crate::store::Store;
 pub use crate::coordinator::NewJob;
 pub use download::Download;
 pub use error::JobsError;
+pub use list::MAX_PAGE;
+pub(crate) use list::{Place, SortKey};
 pub use upload::Upload;
-
-/// Most jobs that a list has.
-const MAX_LISTED: u32 = 1000;
+pub use view::News;
 
 /// The verbs. Cheap to clone.
 #[derive(Clone)]
@@ -41,6 +45,9 @@ pub struct Jobs {
     disk: Arc<Disk>,
     readers: Readers,
     store: Option<Store>,
+    feed: Feed,
+    /// The last snapshot, and the event after which it was made.
+    snapshots: Arc<Mutex<Option<(EventId, Bytes)>>>,
     uploads: Arc<Semaphore>,
 }
 
@@ -59,9 +66,12 @@ impl Jobs {
         disk: Arc<Disk>,
         readers: Readers,
         store: Option<Store>,
+        feed: Feed,
     ) -> Self {
         let uploads = Arc::new(Semaphore::new(config.max_uploads));
-        Self { coordinator, config: Arc::new(config.clone()), disk, readers, store, uploads }
+        let config = Arc::new(config.clone());
+        let snapshots = Arc::default();
+        Self { coordinator, config, disk, readers, store, feed, snapshots, uploads }
     }
 
     /// Opens a job on inputs that this process can read, and takes them in. Returns once all of them
@@ -140,61 +150,6 @@ impl Jobs {
         Ok(answer.blocking_recv().map_err(|_| Stopped)?)
     }
 
-    /// One job.
-    ///
-    /// # Errors
-    /// [`JobsError::NotFound`].
-    pub async fn get(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
-        if let Some(view) = self.ask(|reply| Message::Get { job, reply }).await? {
-            return Ok(view);
-        }
-        self.stored(job).await
-    }
-
-    /// A job that has ended.
-    async fn stored(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
-        let Some(store) = &self.store else { return Err(JobsError::NotFound(job)) };
-        store.view(job).await?.map(Arc::new).ok_or(JobsError::NotFound(job))
-    }
-
-    /// All jobs that have not ended, and the newest of those that have; newest first.
-    ///
-    /// # Errors
-    /// [`JobsError::Stopped`].
-    pub async fn list(&self) -> Result<Vec<Arc<JobView>>, JobsError> {
-        let mut jobs = self.ask(|reply| Message::List { reply }).await?;
-        if let Some(store) = &self.store {
-            let ended = store.views(MAX_LISTED).await?;
-            // One that has ended in between is there twice.
-            jobs.retain(|job| ended.iter().all(|ended| ended.id != job.id));
-            jobs.extend(ended.into_iter().map(Arc::new));
-            jobs.sort_unstable_by_key(|job| std::cmp::Reverse(job.id));
-        }
-        Ok(jobs)
-    }
-
-    /// One job, and each change to it, at most ten a second. Ends with the job.
-    ///
-    /// # Errors
-    /// [`JobsError::NotFound`].
-    pub async fn watch(&self, job: JobId) -> Result<watch::Receiver<Arc<JobView>>, JobsError> {
-        if let Some(view) = self.ask(|reply| Message::Watch { job, reply }).await? {
-            return Ok(view);
-        }
-        let (_, view) = watch::channel(self.stored(job).await?);
-        Ok(view)
-    }
-
-    /// Waits until a job has ended.
-    ///
-    /// # Errors
-    /// [`JobsError::NotFound`], also where the job is deleted meanwhile.
-    pub async fn wait(&self, job: JobId) -> Result<Arc<JobView>, JobsError> {
-        let mut views = self.watch(job).await?;
-        let ended = views.wait_for(|view| view.state.ended()).await;
-        ended.map(|view| Arc::clone(&view)).map_err(|_| JobsError::NotFound(job))
-    }
-
     /// Cancels a job that has not ended; no effect on one that has.
     ///
     /// # Errors
@@ -220,14 +175,6 @@ impl Jobs {
         }
         let known = self.ask(|reply| Message::Delete { job, reply }).await?;
         if known { Ok(()) } else { Err(JobsError::NotFound(job)) }
-    }
-
-    /// The slaves that are joined, in the order in which they joined.
-    ///
-    /// # Errors
-    /// [`JobsError::Stopped`].
-    pub async fn slaves(&self) -> Result<Vec<SlaveView>, JobsError> {
-        self.ask(|reply| Message::Slaves { reply }).await
     }
 
     fn folder(&self, job: JobId) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The store: what must outlive the process, in SQLite (`tally.db` in the data folder). Written by
 //! the coordinator alone, in one transaction for each batch of facts; read by anybody.
 
+mod list;
 mod read;
 mod row;
 
@@ -27,9 +28,10 @@ const BUSY: Duration = Duration::from_secs(10);
 const SQLITE_FULL: &str = "13";
 
 /// The migrations, oldest first. One that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "jobs", include_str!("migrations/0001_jobs.sql")),
     (2, "inputs in place", include_str!("migrations/0002_in_place.sql")),
+    (3, "jobs that are gone", include_str!("migrations/0003_gone.sql")),
 ];
 
 /// Why the store can not be used.

@@ -52,15 +52,18 @@ fn nonsense(what: &'static str, problem: impl ToString) -> StoreError {
     StoreError::Nonsense { what, problem: problem.to_string() }
 }
 
-fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn from_json<T: DeserializeOwned>(
+    what: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| nonsense(what, error))
 }
 
-fn job_id(text: &str) -> Result<JobId, StoreError> {
+pub(super) fn job_id(text: &str) -> Result<JobId, StoreError> {
     text.parse().map_err(|error| nonsense("a job's id", error))
 }
 
-fn get<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T, StoreError>
+pub(super) fn get<'r, T>(row: &'r SqliteRow, column: &str) -> Result<T, StoreError>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
@@ -154,9 +157,18 @@ impl Store {
         Ok(Some(StoredKey { job: job_id(&job)?, fingerprint, created_ms }))
     }
 
-    /// Whether there are keys from before that.
+    /// Whether there was such a job, which was deleted or whose time was over.
+    pub(crate) async fn is_gone(&self, job: JobId) -> Result<bool, StoreError> {
+        let sql = "select job from gone where job = $1";
+        let found: Option<(String,)> =
+            sqlx::query_as(sql).bind(job.to_string()).fetch_optional(&self.0).await?;
+        Ok(found.is_some())
+    }
+
+    /// Whether there are keys, or jobs that are gone, from before that.
     pub(crate) async fn has_keys_of(&self, before_ms: u64) -> Result<bool, StoreError> {
-        let sql = "select key from keys where created_ms < $1 limit 1";
+        let sql = "select key from keys where created_ms < $1
+            union all select job from gone where gone_ms < $1 limit 1";
         let before = i64::try_from(before_ms).unwrap_or(i64::MAX);
         let found: Option<(String,)> =
             sqlx::query_as(sql).bind(before).fetch_optional(&self.0).await?;

@@ -85,10 +85,12 @@ pub(crate) enum Row {
     Revised {
         view: Box<JobView>,
     },
+    /// A job is gone. That it was there is remembered for as long as keys are.
     Deleted {
         job: JobId,
+        gone_ms: u64,
     },
-    /// Keys that were made before that are forgotten.
+    /// Keys that were made before that are forgotten, and jobs that had gone by then.
     KeysExpired {
         before_ms: u64,
     },
@@ -155,14 +157,19 @@ impl Row {
             }
             Self::Ended { view, ended_ms } => write_view(view, Some(*ended_ms), to).await,
             Self::Revised { view } => write_view(view, None, to).await,
-            Self::Deleted { job } => {
+            Self::Deleted { job, gone_ms } => {
                 let sql = "delete from jobs where id = $1";
                 sqlx::query(sql).bind(job.to_string()).execute(&mut **to).await?;
+                let sql = "insert into gone (job, gone_ms) values ($1, $2) on conflict do nothing";
+                let query = sqlx::query(sql).bind(job.to_string()).bind(int(*gone_ms));
+                query.execute(&mut **to).await?;
                 Ok(())
             }
             Self::KeysExpired { before_ms } => {
                 let sql = "delete from keys where created_ms < $1
                     and job not in (select id from jobs)";
+                sqlx::query(sql).bind(int(*before_ms)).execute(&mut **to).await?;
+                let sql = "delete from gone where gone_ms < $1";
                 sqlx::query(sql).bind(int(*before_ms)).execute(&mut **to).await?;
                 Ok(())
             }
