@@ -30,11 +30,19 @@ impl Combine for Aggregates {
     #[inline]
     fn combine(&self, into: &mut [i128], from: &[i128]) {
         for ((op, into), from) in self.0.iter().zip(into).zip(from) {
-            *into = match op {
-                AggregateOp::Sum | AggregateOp::Count => *into + *from,
-                AggregateOp::Min => (*into).min(*from),
-                AggregateOp::Max => (*into).max(*from),
-            };
+            *into = op.combine(*into, *from);
+        }
+    }
+}
+
+impl AggregateOp {
+    /// Two values of one group as one.
+    #[inline]
+    pub fn combine(self, a: i128, b: i128) -> i128 {
+        match self {
+            Self::Sum | Self::Count => a + b,
+            Self::Min => a.min(b),
+            Self::Max => a.max(b),
         }
     }
 }

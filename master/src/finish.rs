@@ -21,6 +21,7 @@ use crate::coordinator::{BaseRuns, InputInfo, Meter, Task, fault};
 use crate::direct::DirectWriter;
 use crate::disk::Disk;
 use crate::ledger::Merge;
+use crate::look;
 use crate::merge::{MergeError, MergeInput, MergeOptions, MergeSummary, merge_to_csv};
 use crate::read_at::FileAt;
 use crate::runs::run_path;
@@ -96,6 +97,16 @@ pub(crate) fn result_path(folder: &Path) -> PathBuf {
     folder.join("result.csv")
 }
 
+/// Where the index of a job's result lies.
+pub(crate) fn index_path(folder: &Path) -> PathBuf {
+    folder.join("result.index")
+}
+
+/// Where it is kept what a job's result comes to.
+pub(crate) fn summary_path(folder: &Path) -> PathBuf {
+    folder.join("summary.json")
+}
+
 /// Where it is kept how a job went on over time.
 pub(crate) fn history_path(folder: &Path) -> PathBuf {
     folder.join("history.json")
@@ -168,7 +179,22 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
     }
     appear(&part, &path, job.durable)?;
     fault::point("a result is in its place");
+    if job.durable {
+        outline(job, &result);
+    }
     Ok(Finished { result: Some(result), rejects })
+}
+
+/// Writes down where the result's rows are and what stands out. Neither is needed for the result: without
+/// them a look reads more, and there are no charts.
+fn outline(job: &FinishJob, result: &MergeSummary) {
+    let written = look::write_marks(&index_path(&job.folder), result.bytes, &result.outline.marks);
+    let summary = look::summary(&job.spec, &result.outline, result.rows);
+    let summary = serde_json::to_vec(&summary).map_err(io::Error::other);
+    let written = written.and_then(|()| std::fs::write(summary_path(&job.folder), summary?));
+    if let Err(error) = written {
+        warn!(job = %job.id, %error, "the outline of a result could not be written");
+    }
 }
 
 /// The name that a file has until it is whole.
@@ -202,14 +228,21 @@ fn open_runs(
     spec: &Spec,
     (job, folder, tasks): (JobId, &Path, TaskNumber),
 ) -> Result<Vec<MergeInput>, (TaskNumber, RunError)> {
-    let spec_hash = spec.hash();
-    let open = |number| -> Result<MergeInput, RunError> {
-        let file = FileAt::open(&run_path(folder, number))?;
-        let meta = RunMeta::read(&file)?;
-        meta.verify_header(spec_hash, MessageId::of_task(job, number))?;
-        Ok(MergeInput { run: Arc::new(file), meta: Arc::new(meta) })
-    };
+    let open = |number| open_run(spec, job, folder, number);
     (0..tasks).map(|number| open(number).map_err(|error| (number, error))).collect()
+}
+
+/// The run of one of a job's tasks.
+pub(crate) fn open_run(
+    spec: &Spec,
+    job: JobId,
+    folder: &Path,
+    number: TaskNumber,
+) -> Result<MergeInput, RunError> {
+    let file = FileAt::open(&run_path(folder, number))?;
+    let meta = RunMeta::read(&file)?;
+    meta.verify_header(spec.hash(), MessageId::of_task(job, number))?;
+    Ok(MergeInput { run: Arc::new(file), meta: Arc::new(meta) })
 }
 
 /// Where a task stands in its input: what the positions in its run are relative to.

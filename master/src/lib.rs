@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod intake;
 pub mod jobs;
 pub mod ledger;
+mod look;
 mod machine;
 pub mod merge;
 pub mod read_at;

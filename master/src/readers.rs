@@ -25,7 +25,7 @@ impl Readers {
 
 /// Keeps a job from being swept away.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     readers: Readers,
     job: JobId,
 }

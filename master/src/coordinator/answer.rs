@@ -38,6 +38,9 @@ impl Coordinator {
             Message::History { job, reply } => {
                 let _ = reply.send(self.history(job));
             }
+            Message::SoFar { job, reply } => {
+                let _ = reply.send(self.so_far(job));
+            }
             Message::News { job, reply } => {
                 if !self.stuck {
                     self.publish(job);

@@ -17,6 +17,7 @@ use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::feed::FeedEvent;
 use crate::finish::{FinishError, Finished};
 use crate::intake::{Cut, Taken};
+use crate::jobs::SoFar;
 use crate::runs::ReceivedRun;
 use crate::spool::{Piece, ResumePoint};
 
@@ -298,6 +299,11 @@ pub(crate) enum Message {
         job: JobId,
         reply: oneshot::Sender<Option<History>>,
     },
+    /// What has been counted of a job that has not ended.
+    SoFar {
+        job: JobId,
+        reply: oneshot::Sender<Option<SoFar>>,
+    },
     /// What listeners are told of a job that has not ended.
     News {
         job: JobId,
@@ -341,6 +347,7 @@ impl Message {
                 | Self::Tasks { .. }
                 | Self::History { .. }
                 | Self::News { .. }
+                | Self::SoFar { .. }
                 | Self::Find { .. }
                 | Self::Beat { .. }
                 | Self::TaskBytes { .. }

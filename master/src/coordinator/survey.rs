@@ -1,18 +1,20 @@
 //! The cluster as a whole: what it is doing, looked at once a second, and the tasks of a job.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use tally_common::api::{
-    ClusterCounts, ClusterView, History, JobState, JobView, Priority, Progress, QueueView, Sample,
-    SlaveView, TaskState, TaskView, timestamp,
+    ClusterCounts, ClusterView, Coverage, History, JobState, JobView, Priority, Progress,
+    QueueView, Sample, SlaveView, TaskState, TaskView, timestamp,
 };
 use tally_common::id::JobId;
 
 use super::{Coordinator, Job};
 use crate::feed::{FeedKind, Rates};
+use crate::jobs::SoFar;
 use crate::ledger;
 use crate::machine;
 
@@ -125,6 +127,25 @@ impl Coordinator {
             }
         });
         Some(views.collect())
+    }
+
+    /// What has been counted of a job that has not ended, and of how much.
+    pub(super) fn so_far(&self, id: JobId) -> Option<SoFar> {
+        let job = self.jobs.get(&id).filter(|job| job.ended.is_none())?;
+        let summary = self.ledger.job(&id)?;
+        let is_kept = |task: &ledger::TaskSummary| task.state == ledger::TaskState::Kept;
+        let kept: Vec<_> = self.ledger.tasks(&id).filter(is_kept).map(|task| task.number).collect();
+        let received = job.meter.received.load(Ordering::Relaxed);
+        // What was announced may be of a compressed input: never less than what has come.
+        let of_bytes = match job.complete {
+            true => job.taken.bytes,
+            false => job.new.expected.unwrap_or(0).max(received),
+        };
+        let header: u64 = job.inputs.iter().map(|input| input.header.bytes).sum();
+        let bytes = (summary.totals.bytes + header).min(of_bytes);
+        let share = if of_bytes == 0 { 0.0 } else { bytes as f64 / of_bytes as f64 };
+        let coverage = Coverage { bytes, of_bytes, share, tasks: kept.len() as u32 };
+        Some(SoFar { spec: job.spec().clone(), folder: job.folder.clone(), kept, coverage })
     }
 
     pub(super) fn history(&self, id: JobId) -> Option<History> {

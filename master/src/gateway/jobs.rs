@@ -9,6 +9,7 @@ use serde_json::json;
 
 use tally_common::id::JobId;
 
+use super::look::{self, Asked};
 use super::problem::Problem;
 use super::{Answer, App, download, list, upload};
 
@@ -96,13 +97,40 @@ pub(super) async fn cancel(State(jobs): App, id: Id) -> Answer {
 
 /// `GET /api/v1/jobs/{id}/result`
 pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer {
-    let file = jobs.result(job_id(id)?).await?;
-    download::csv(file, "totals", request).await
+    let id = job_id(id)?;
+    match look::parse(request.uri().query())? {
+        Asked::Whole => download::csv(jobs.result(id).await?, "totals", request).await,
+        Asked::Partial => {
+            let (file, coverage) = jobs.partial(id).await?;
+            let Some(coverage) = coverage else {
+                return download::csv(file, "totals", request).await;
+            };
+            let mut response = download::csv(file, "partial", request).await?;
+            if let Ok(covered) = look::covered(&coverage).parse() {
+                response.headers_mut().insert("tally-coverage", covered);
+            }
+            Ok(response)
+        }
+        Asked::Look(query) => {
+            let found = jobs.look(id, query).await?;
+            Ok(look::answer(&found, request.uri(), request.headers()))
+        }
+    }
+}
+
+/// `GET /api/v1/jobs/{id}/result/summary`
+pub(super) async fn summary(State(jobs): App, id: Id) -> Answer {
+    Ok(Json(jobs.summary(job_id(id)?).await?).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}/rejects`
 pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answer {
-    let file = jobs.rejects(job_id(id)?).await?;
+    let id = job_id(id)?;
+    if let Some((limit, offset)) = look::parse_page(request.uri().query())? {
+        let found = jobs.rejects_page(id, limit, offset).await?;
+        return Ok(look::answer(&found, request.uri(), request.headers()));
+    }
+    let file = jobs.rejects(id).await?;
     download::csv(file, "rejects", request).await
 }
 

@@ -8,6 +8,7 @@ mod jobs;
 mod legacy;
 mod list;
 mod listen;
+mod look;
 mod problem;
 mod spec;
 mod tus;
@@ -72,6 +73,7 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
         .route("/api/v1/cluster", get(jobs::cluster))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/v1/jobs/{id}/result", get(jobs::result))
+        .route("/api/v1/jobs/{id}/result/summary", get(jobs::summary))
         .route("/api/v1/jobs/{id}/rejects", get(jobs::rejects))
         .route("/api/v1/jobs/{id}/receipt", get(jobs::receipt))
         .route("/api/v1/jobs/{id}/repairs", post(jobs::repair))

@@ -114,7 +114,7 @@ impl From<JobsError> for Problem {
             JobsError::Gone(job) => {
                 Self::new(StatusCode::GONE, "deleted", "The job is gone", detail).about(job)
             }
-            JobsError::Cursor(_) => Self::bad_request(detail),
+            JobsError::Cursor(_) | JobsError::Query(_) => Self::bad_request(detail),
             JobsError::State { job, .. } => {
                 let (status, title) = (StatusCode::CONFLICT, "The job is not in that state");
                 Self::new(status, "job-state", title, detail).about(job)
@@ -127,7 +127,9 @@ impl From<JobsError> for Problem {
                 let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The input is bad");
                 Self::new(status, "bad-input", title, detail).about(job)
             }
-            JobsError::Busy(_) | JobsError::QueueFull(_) => Self::busy(detail),
+            JobsError::Busy(_) | JobsError::QueueFull(_) | JobsError::Looks(_) => {
+                Self::busy(detail)
+            }
             JobsError::NoRoom { .. } => {
                 let (status, title) = (StatusCode::INSUFFICIENT_STORAGE, "The disk is full");
                 Self::new(status, "no-room", title, detail)

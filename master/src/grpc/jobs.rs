@@ -273,6 +273,8 @@ impl From<JobsError> for Status {
             JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
             JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
             JobsError::Gone(_) => (Code::NotFound, "JOB_GONE"),
+            JobsError::Query(_) => (Code::InvalidArgument, "QUERY"),
+            JobsError::Looks(_) => (Code::ResourceExhausted, "BUSY"),
             JobsError::Cursor(_) => (Code::InvalidArgument, "CURSOR"),
             JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
             JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),

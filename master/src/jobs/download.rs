@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tally_common::api::{FullReceipt, InputReceipt, JobState, JobView, TaskAnswer, TaskReceipt};
 use tally_common::id::JobId;
+use tempfile::TempPath;
 
 use super::{Jobs, JobsError};
 use crate::finish::{rejects_path, result_path};
@@ -19,7 +20,22 @@ pub struct Download {
     /// The job as it was when asked.
     pub job: Arc<JobView>,
     /// Keeps it there.
-    pub lease: Vec<Lease>,
+    pub lease: Keep,
+}
+
+/// Keeps a file that is downloaded where it is, until it is dropped.
+#[derive(Debug, Default)]
+pub struct Keep {
+    /// The jobs whose file it is.
+    pub(super) _leases: Vec<Lease>,
+    /// A file that was made for this download alone.
+    pub(super) _temporary: Option<TempPath>,
+}
+
+impl Keep {
+    fn of(leases: Vec<Lease>) -> Self {
+        Self { _leases: leases, _temporary: None }
+    }
 }
 
 impl Jobs {
@@ -48,7 +64,7 @@ impl Jobs {
             }
             _ => result_path(&self.folder(of)),
         };
-        Ok(Download { path, job, lease })
+        Ok(Download { path, job, lease: Keep::of(lease) })
     }
 
     /// The rejects of a job that has ended, with or without a result.
@@ -63,7 +79,7 @@ impl Jobs {
             let (state, needs) = (job.state, "rejects are listed once all of a job is counted");
             return Err(JobsError::State { job: id, state, needs });
         }
-        Ok(Download { path, job, lease })
+        Ok(Download { path, job, lease: Keep::of(lease) })
     }
 
     /// The input of a job, decompressed, where it is kept.
@@ -86,7 +102,7 @@ impl Jobs {
             );
             return Err(JobsError::State { job: id, state, needs });
         }
-        Ok(Download { path, job, lease })
+        Ok(Download { path, job, lease: Keep::of(lease) })
     }
 
     /// What a job's records came to, task by task.

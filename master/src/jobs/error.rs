@@ -9,6 +9,7 @@ use tally_common::api::JobState;
 use tally_common::id::JobId;
 
 use crate::coordinator::{OpenError, Stopped};
+use crate::look::QueryError;
 use crate::spool::InputError;
 use crate::store::StoreError;
 
@@ -24,6 +25,14 @@ pub enum JobsError {
     /// There was such a job.
     #[error("job {0} was deleted, or its time was over")]
     Gone(JobId),
+    /// A look makes no sense.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// As many looks at what has been counted so far as the master makes at a time are under way.
+    #[error(
+        "{0} looks at partial results are under way, as many as this master makes at a time; try again"
+    )]
+    Looks(usize),
     /// A list can not go on from there.
     #[error("the cursor makes no sense: {0}; begin with the first page")]
     Cursor(&'static str),

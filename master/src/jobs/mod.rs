@@ -5,6 +5,7 @@ mod download;
 mod error;
 mod in_place;
 mod list;
+mod look;
 mod upload;
 mod view;
 
@@ -30,10 +31,12 @@ use crate::spool::{InputError, Reception};
 use crate::store::Store;
 
 pub use crate::coordinator::NewJob;
-pub use download::Download;
+pub use crate::look::{MAX_ROWS, QueryError};
+pub use download::{Download, Keep};
 pub use error::JobsError;
 pub use list::MAX_PAGE;
 pub(crate) use list::{Place, SortKey};
+pub(crate) use look::SoFar;
 pub use upload::Upload;
 pub use view::News;
 
@@ -49,6 +52,7 @@ pub struct Jobs {
     /// The last snapshot, and the event after which it was made.
     snapshots: Arc<Mutex<Option<(EventId, Bytes)>>>,
     uploads: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
 }
 
 /// Where the input of a job comes from, if not from an upload.
@@ -70,8 +74,8 @@ impl Jobs {
     ) -> Self {
         let uploads = Arc::new(Semaphore::new(config.max_uploads));
         let config = Arc::new(config.clone());
-        let snapshots = Arc::default();
-        Self { coordinator, config, disk, readers, store, feed, snapshots, uploads }
+        let (snapshots, looks) = (Arc::default(), Arc::new(Semaphore::new(look::PARTIAL_LOOKS)));
+        Self { coordinator, config, disk, readers, store, feed, snapshots, uploads, looks }
     }
 
     /// Opens a job on inputs that this process can read, and takes them in. Returns once all of them

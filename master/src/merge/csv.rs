@@ -11,6 +11,7 @@ use tally_common::spec::{AggregateOp, KeyKind, Spec};
 use tally_common::value::{format_date, write_integer, write_text};
 
 use super::MergeError;
+use super::outline::Sketch;
 use super::text::{BEYOND, DATE_BYTES, Dates, INTEGER_BYTES, needs_quotes, put_integer, put_text};
 
 /// Bytes that a buffer has at first.
@@ -37,6 +38,7 @@ pub(super) struct Part {
     pub(super) len: usize,
     pub(super) rows: u64,
     pub(super) totals: Totals,
+    pub(super) sketch: Sketch,
 }
 
 /// The aggregates over groups.
@@ -111,6 +113,7 @@ pub(super) struct CsvSink<'a> {
     has_tails: bool,
     rows: u64,
     totals: Totals,
+    sketch: Sketch,
     overflow: Option<MergeError>,
 }
 
@@ -130,16 +133,22 @@ impl<'a> CsvSink<'a> {
             has_tails: spec.group_by().len() > 1,
             rows: 0,
             totals: Totals::new(spec),
+            sketch: Sketch::new(spec),
             overflow: None,
         }
     }
 
-    pub(super) fn finish(self) -> Result<Part, MergeError> {
+    pub(super) fn finish(mut self) -> Result<Part, MergeError> {
+        self.sketch.end_head(&self.head);
         match self.overflow {
             Some(overflow) => Err(overflow),
-            None => {
-                Ok(Part { buffer: self.out, len: self.at, rows: self.rows, totals: self.totals })
-            }
+            None => Ok(Part {
+                buffer: self.out,
+                len: self.at,
+                rows: self.rows,
+                totals: self.totals,
+                sketch: self.sketch,
+            }),
         }
     }
 
@@ -226,6 +235,7 @@ impl GroupSink for CsvSink<'_> {
     #[inline]
     fn start_head(&mut self, head: &[u8], _: u64) -> io::Result<()> {
         let head = head.get(self.prefix..).unwrap_or_default();
+        self.sketch.end_head(&self.head);
         self.head.clear();
         self.head.extend_from_slice(head);
         self.text.clear();
@@ -240,6 +250,8 @@ impl GroupSink for CsvSink<'_> {
     }
 
     fn push_ordinal(&mut self, tail: i64, values: &[i128]) -> io::Result<()> {
+        self.sketch.row(self.at, self.rows);
+        self.sketch.push(tail, values[0]);
         self.reserve(self.text_len + DATE_BYTES);
         self.at = put_text(&self.text, self.text_len, &mut self.out, self.at);
         if self.has_tails {
@@ -252,6 +264,8 @@ impl GroupSink for CsvSink<'_> {
 
     #[inline]
     fn push_batch(&mut self, batch: Batch<'_, i64>) -> io::Result<()> {
+        self.sketch.row(self.at, self.rows);
+        self.sketch.push_batch(&batch);
         let width = self.spec.aggregates().len() * (INTEGER_BYTES + 1);
         self.reserve(batch.tails.len() * (self.text_len + DATE_BYTES + width + 1));
         let (out, mut at) = (&mut self.out[..], self.at);
@@ -280,15 +294,22 @@ impl GroupSink for CsvSink<'_> {
     }
 
     fn push_bytes(&mut self, tail: &[u8], values: &[i128]) -> io::Result<()> {
+        self.sketch.row(self.at, self.rows);
         self.reserve(self.text_len);
         self.at = put_text(&self.text, self.text_len, &mut self.out, self.at);
         let mut text = std::mem::take(&mut self.columns);
         text.clear();
+        let (date, mut column, mut day) = (self.sketch.date_in_tail(), 0, None);
         decode_tail(&self.spec.group_by()[1..], tail, |kind, value| {
             text.push(b',');
             write_key(kind, value, &mut text);
+            if date == Some(column) {
+                day = decode_integer(value).ok();
+            }
+            column += 1;
         })
         .map_err(io::Error::other)?;
+        self.sketch.push_bytes(day, values[0]);
         self.put(&text);
         self.columns = text;
         self.put_values(Tail::Bytes(tail), values);

@@ -8,9 +8,11 @@
 mod cascade;
 mod csv;
 mod cursor;
+mod each;
 mod first_seen;
 mod heap;
 mod kway;
+mod outline;
 mod parallel;
 mod ranges;
 #[cfg(test)]
@@ -31,6 +33,9 @@ use tally_common::run::{NARROW, ReadAt, RunError, RunMeta};
 use tally_common::spec::{Order, Spec};
 
 use csv::CsvSink;
+pub(crate) use each::each_group;
+use outline::Outliner;
+pub use outline::{Mark, Outline};
 use ranges::Segment;
 
 /// Segments that are merged at once: each has a file and a block of 64 KiB a thread.
@@ -72,6 +77,8 @@ pub struct MergeSummary {
     pub sha256: [u8; 32],
     /// For each aggregate its value over all groups; zeros where there are none.
     pub totals: Vec<i128>,
+    /// Where its rows are, and what stands out.
+    pub outline: Outline,
 }
 
 /// Why a merge gave up.
@@ -151,12 +158,13 @@ fn write_csv(
     let mut summary = MergeSummary::default();
     let header = csv::header(spec);
     let mut totals = csv::Totals::new(spec);
+    let mut outliner = Outliner::new(spec);
     let mut take = |bytes: &[u8]| {
         hash.update(bytes);
-        summary.bytes += bytes.len() as u64;
         out.write_all(bytes)
     };
     take(&header)?;
+    let mut bytes = header.len() as u64;
     // What has been written is written over: fresh memory costs more than the rows in it.
     let buffers = Mutex::new(Vec::new());
     let ranges = ranges::plan(segments, ranges::target(segments.len()), true);
@@ -171,14 +179,18 @@ fn write_csv(
             sink.finish()
         },
         |part| {
+            outliner.add(part.sketch, bytes, summary.rows);
             take(&part.buffer[..part.len])?;
+            bytes += part.len as u64;
             buffers.lock().unwrap_or_else(PoisonError::into_inner).push(part.buffer);
             summary.rows += part.rows;
             totals.add(&part.totals);
             Ok(())
         },
     )?;
+    summary.bytes = bytes;
     summary.totals = totals.finish();
+    summary.outline = outliner.finish();
     summary.sha256 = hash.finalize().into();
     Ok(summary)
 }

@@ -13,7 +13,7 @@ use tally_common::key::encode_integer;
 use tally_common::run::{GroupSink, ReadAt, RunHeader, RunMeta, RunWriter, TaskTotals};
 use tally_common::spec::{Aggregate, AggregateOp, KeyColumn, KeyKind, Order, Spec, SpecDraft};
 
-use super::{MergeError, MergeInput, MergeOptions, MergeSummary, merge_with};
+use super::{MergeError, MergeInput, MergeOptions, MergeSummary, Outline, merge_with};
 
 /// The shapes that keys have: no tail, a date, bytes.
 #[derive(Clone, Copy, Debug)]
@@ -192,6 +192,37 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
     prop::collection::vec(item, 0..600)
 }
 
+/// Holds an outline against the result and what it was made from.
+fn check_outline(
+    outline: &Outline,
+    text: &str,
+    shape: Shape,
+    items: &[Item],
+) -> Result<(), TestCaseError> {
+    let starts: Vec<usize> =
+        text.match_indices('\n').map(|(at, _)| at + 1).filter(|at| *at < text.len()).collect();
+    for mark in &outline.marks {
+        prop_assert_eq!(starts.get(mark.row as usize), Some(&(mark.offset as usize)));
+    }
+    prop_assert_eq!(outline.marks.is_empty(), items.is_empty());
+    let (mut keys, mut days) = (BTreeMap::new(), BTreeMap::new());
+    for item in items {
+        *keys.entry(item.song.as_bytes()).or_insert(0) += i128::from(item.value);
+        *days.entry(day(item.tail)).or_insert(0) += i128::from(item.value);
+    }
+    prop_assert_eq!(outline.keys, keys.len() as u64);
+    let mut top: Vec<_> = keys.into_iter().map(|(key, sum)| (key.to_vec(), sum)).collect();
+    top.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+    top.truncate(100);
+    prop_assert_eq!(&outline.top, &top);
+    if matches!(shape, Shape::SongDate) {
+        prop_assert_eq!(&outline.days, &days);
+    } else {
+        prop_assert!(outline.days.is_empty());
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -212,6 +243,7 @@ proptest! {
         prop_assert_eq!(summary.bytes, expected.len() as u64);
         let total: i64 = items.iter().map(|item| item.value).sum();
         prop_assert_eq!(summary.totals[0], i128::from(total));
+        check_outline(&summary.outline, &text, shape, &items)?;
         prop_assert_eq!(text, expected);
     }
 
