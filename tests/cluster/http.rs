@@ -37,9 +37,9 @@ fn a_job_from_submission_to_deletion() {
     }
 
     assert_eq!(http.delete(&format!("/api/v1/jobs/{id}")).status, 204);
-    assert_eq!(http.get(&format!("/api/v1/jobs/{id}")).status, 404);
-    assert_eq!(http.get(&path).status, 404);
-    assert_eq!(http.delete(&format!("/api/v1/jobs/{id}")).status, 404);
+    assert_eq!(http.get(&format!("/api/v1/jobs/{id}")).status, 410);
+    assert_eq!(http.get(&path).status, 410);
+    assert_eq!(http.delete(&format!("/api/v1/jobs/{id}")).status, 410);
 }
 
 #[test]

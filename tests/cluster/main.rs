@@ -10,6 +10,8 @@ mod faults;
 mod http;
 mod in_place;
 mod limits;
+mod lists;
+mod looks;
 mod nearby;
 mod receipt;
 mod restart;
