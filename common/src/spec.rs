@@ -16,6 +16,7 @@ use crate::limits::{MAX_AGGREGATES, MAX_GROUP_COLUMNS, MAX_NAME_BYTES};
 /// How the values of a group-by column are read, compared and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum KeyKind {
     /// UTF-8 text, ordered by its bytes. The empty string is a value like any other.
     Text,
@@ -27,6 +28,7 @@ pub enum KeyKind {
 
 /// A column that groups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyColumn {
     /// Its name in the header; matched after trimming and case folding.
     pub name: String,
@@ -37,6 +39,7 @@ pub struct KeyColumn {
 /// What is computed of a column within a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AggregateOp {
     /// The exact sum of an integer column.
     Sum,
@@ -50,6 +53,7 @@ pub enum AggregateOp {
 
 /// One output column beside the keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Aggregate {
     /// What is computed.
     pub op: AggregateOp,
@@ -62,6 +66,7 @@ pub struct Aggregate {
 /// The order of the result's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Order {
     /// By the group-by columns, left to right, ascending.
     #[default]
@@ -205,6 +210,7 @@ pub enum SpecError {
 /// A spec as people write it, not yet checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SpecDraft {
     /// Columns that group, in output order.
     pub group_by: Vec<KeyColumn>,
@@ -219,6 +225,7 @@ pub struct SpecDraft {
     pub delimiter: Option<Delimiter>,
     /// Bad-row policy.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "0.5%"))]
     pub max_rejects: MaxRejects,
 }
 

@@ -6,6 +6,7 @@ use super::Priority;
 
 /// What the cluster is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterView {
     /// The master's build version.
     pub version: String,
@@ -29,6 +30,7 @@ pub struct ClusterView {
 
 /// What there is of what in a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterCounts {
     /// Slaves that are joined.
     pub slaves: u32,
@@ -48,6 +50,7 @@ pub struct ClusterCounts {
 
 /// What waits at one priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueView {
     /// Which jobs go first.
     pub priority: Priority,
@@ -59,6 +62,7 @@ pub struct QueueView {
 
 /// A disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DiskView {
     /// Its size in bytes.
     pub total: u64,
@@ -72,6 +76,7 @@ pub struct DiskView {
 
 /// A process's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemoryView {
     /// Bytes that the process has in memory now.
     pub resident: u64,
@@ -84,6 +89,7 @@ pub struct MemoryView {
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TaskState {
     /// Waits for a slave.
     Queued,
@@ -97,6 +103,7 @@ pub enum TaskState {
 
 /// A task of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskView {
     /// Its number in the job, from 0.
     pub number: u32,
@@ -122,6 +129,7 @@ pub struct TaskView {
 
 /// How a job went on over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
     /// Milliseconds between two samples at least; it doubles when there are too many.
     pub interval_ms: u64,
@@ -131,6 +139,7 @@ pub struct History {
 
 /// How far a job was at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Sample {
     /// Milliseconds since the job was opened.
     pub at_ms: u64,

@@ -19,6 +19,7 @@ pub struct LookQuery {
 
 /// Some rows of a result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Look {
     /// The result's columns, in order.
     pub columns: Vec<String>,
@@ -34,6 +35,7 @@ pub struct Look {
 
 /// How much of an input has been counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Coverage {
     /// Bytes of (decompressed) input in the totals.
     pub bytes: u64,
@@ -48,6 +50,7 @@ pub struct Coverage {
 
 /// What a result comes to, for charts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Summary {
     /// The aggregate that is charted: the first one.
     pub value: String,
@@ -69,6 +72,7 @@ pub struct Summary {
 
 /// A value and what comes to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyTotal {
     /// The value, as the result has it.
     pub key: String,
@@ -78,6 +82,7 @@ pub struct KeyTotal {
 
 /// A span of time and what comes to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DateTotal {
     /// Its first day: `YYYY-MM-DD`.
     pub date: String,
@@ -88,6 +93,7 @@ pub struct DateTotal {
 /// A span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Span {
     /// A day.
     #[default]

@@ -22,6 +22,7 @@ use crate::value::{format_date, parse_date};
 /// Where a job's life stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum JobState {
     /// Its input is still arriving; what has arrived is being counted.
     Receiving,
@@ -74,6 +75,7 @@ impl JobState {
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Priority {
     /// Before all others.
     High,
@@ -102,6 +104,7 @@ impl Priority {
 
 /// A job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobView {
     /// Its id.
     pub id: JobId,
@@ -157,6 +160,7 @@ pub struct JobView {
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// Bytes of (decompressed) input that have arrived.
     pub bytes_received: u64,
@@ -195,6 +199,7 @@ impl Progress {
 
 /// How many of a job's tasks are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskCounts {
     /// Cut so far.
     pub cut: u32,
@@ -210,6 +215,7 @@ pub struct TaskCounts {
 
 /// The proof that nothing was lost: `records = counted + rejected`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// Records found, rejected ones included.
     pub records: u64,
@@ -230,6 +236,7 @@ pub struct Receipt {
 
 /// A receipt with all that it adds up: the parts of each input, and who answered for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FullReceipt {
     /// The job.
     pub job: JobId,
@@ -245,6 +252,7 @@ pub struct FullReceipt {
 
 /// An input, up to where its first task begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InputReceipt {
     /// Its name for people.
     pub name: String,
@@ -256,6 +264,7 @@ pub struct InputReceipt {
 
 /// What one task came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskReceipt {
     /// Its number in the job, from 0.
     pub number: u32,
@@ -273,6 +282,7 @@ pub struct TaskReceipt {
 
 /// The answer to a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskAnswer {
     /// Records found, rejected ones included.
     pub records: u64,
@@ -298,6 +308,7 @@ pub struct TaskAnswer {
 
 /// What came out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResultInfo {
     /// Rows, the header not included.
     pub rows: u64,
@@ -311,6 +322,7 @@ pub struct ResultInfo {
 
 /// An aggregate over the whole input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Total {
     /// The output column.
     pub name: String,
@@ -320,6 +332,7 @@ pub struct Total {
 
 /// A record that could not be counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RejectView {
     /// Line of the input, from 1, the header being the first.
     pub line: u64,
@@ -335,6 +348,7 @@ pub struct RejectView {
 
 /// What one slave has done for a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Share {
     /// The slave's name.
     pub name: String,
@@ -348,6 +362,7 @@ pub struct Share {
 
 /// A slave that is joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SlaveView {
     /// The slave process.
     pub id: SlaveId,

@@ -7,6 +7,7 @@ use crate::spec::SpecDraft;
 
 /// What a sample of an input shows, and what is to be expected of all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Preflight {
     /// It can be counted by `spec`, as far as the sample shows.
     pub ok: bool,
@@ -35,6 +36,7 @@ pub struct Preflight {
 
 /// A column of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ColumnReport {
     /// Its name.
     pub name: String,
@@ -52,6 +54,7 @@ pub struct ColumnReport {
 
 /// What was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PreflightSample {
     /// Bytes of (decompressed) input.
     pub bytes: u64,
@@ -69,6 +72,7 @@ pub struct PreflightSample {
 
 /// What is to be expected of a whole input: estimates, from a sample of its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Prediction {
     /// Bytes of (decompressed) input.
     pub bytes: u64,

@@ -13,6 +13,7 @@ pub use header::{Header, HeaderError, read_header};
 /// The byte between fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Delimiter {
     /// `,`
     #[default]

@@ -22,6 +22,7 @@ use tally_common::api::JobView;
 use tally_common::id::JobId;
 
 use super::jobs::{Id, job_id};
+use super::openapi::{Any, JobPath, OfJob};
 use super::problem::Problem;
 use super::{Answer, App};
 use crate::feed::{EventId, FeedEvent, FeedKind, Listener, frame};
@@ -59,6 +60,19 @@ impl Drop for Place {
 }
 
 /// `GET /api/v1/events`
+#[utoipa::path(
+    operation_id = "watch_cluster",
+    get, path = "/api/v1/events", tag = "cluster",
+    params(
+        ("Last-Event-ID" = Option<String>, Header, description = "Go on behind that event"),
+        ("last_event_id" = Option<String>, Query, description = "The same, for those who can set no header"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events: `snapshot`, then `job`, `deleted`, `slaves`, \
+            `cluster` as they happen", body = String, content_type = "text/event-stream"),
+        Any,
+    ),
+)]
 pub(super) async fn cluster(State(jobs): App, request: Request) -> Answer {
     let place = Place::take()?;
     let last = last_event_id(&request).and_then(|id| id.parse::<EventId>().ok());
@@ -70,6 +84,20 @@ pub(super) async fn cluster(State(jobs): App, request: Request) -> Answer {
 }
 
 /// `GET /api/v1/jobs/{id}/events`
+#[utoipa::path(
+    operation_id = "watch_job",
+    get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
+    params(
+        JobPath,
+        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was heard"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events: `job` as it changes, and `end`",
+            body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The job has ended, and whoever asks has heard so"),
+        OfJob,
+    ),
+)]
 pub(super) async fn job(State(jobs): App, id: Id, request: Request) -> Answer {
     let id = job_id(id)?;
     let place = Place::take()?;

@@ -3,32 +3,64 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::Any;
 use super::{Answer, App};
 
+/// What people want to see of a master.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// Always `ok`: one that is not does not answer.
+    status: &'static str,
+    /// The master's build version.
+    version: &'static str,
+    /// Slaves that are joined.
+    slaves: usize,
+    /// Their worker threads.
+    workers: u32,
+    /// Jobs that have not ended.
+    jobs: usize,
+}
+
 /// The process answers.
+#[utoipa::path(
+    operation_id = "is_alive",
+    get, path = "/healthz", tag = "cluster",
+    responses((status = 200, description = "The process answers", body = String), Any),
+)]
 pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
 /// The coordinator answers: requests can be served. Slaves are not needed for that; jobs wait.
+#[utoipa::path(
+    operation_id = "is_ready",
+    get, path = "/readyz", tag = "cluster",
+    responses((status = 200, description = "Requests can be served", body = String), Any),
+)]
 pub(super) async fn ready(State(jobs): App) -> Answer {
     jobs.slaves().await?;
     Ok("ready\n".into_response())
 }
 
 /// The same, with what people want to see.
+#[utoipa::path(
+    operation_id = "get_health",
+    get, path = "/health", tag = "cluster",
+    responses((status = 200, description = "The same, with what people want to see", body = Health), Any),
+)]
 pub(super) async fn health(State(jobs): App) -> Answer {
     let slaves = jobs.slaves().await?;
     let workers: u32 = slaves.iter().map(|slave| slave.workers).sum();
     let unended = jobs.list().await?.iter().filter(|job| !job.state.ended()).count();
-    let body = json!({
-        "status": "ok",
-        "version": tally_proto::BUILD,
-        "slaves": slaves.len(),
-        "workers": workers,
-        "jobs": unended,
-    });
+    let body = Health {
+        status: "ok",
+        version: tally_proto::BUILD,
+        slaves: slaves.len(),
+        workers,
+        jobs: unended,
+    };
     Ok(Json(body).into_response())
 }

@@ -5,13 +5,51 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{AppendHeaders, IntoResponse};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use tally_common::api::{
+    ClusterView, FullReceipt, History, JobList, JobSort, JobView, Look, SlaveView, Summary,
+    TaskView,
+};
 use tally_common::id::JobId;
 
 use super::look::{self, Asked};
+use super::openapi::{Any, JobPath, OfFile, OfInput, OfJob, OfState, Repeatable, SpecParams};
 use super::problem::Problem;
 use super::{Answer, App, download, list, upload};
+
+/// A form with an input.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `upload` reads part by part")]
+pub(super) struct SubmitForm {
+    /// What to compute, as JSON; comes before the file.
+    spec: Option<String>,
+    /// The CSV, plain, gzip or zstd.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Which way a list is sorted.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it describes what `list` reads")]
+enum Direction {
+    Asc,
+    Desc,
+}
+
+/// The tasks of a job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TaskList {
+    tasks: Vec<TaskView>,
+}
+
+/// The slaves that are joined.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SlaveList {
+    slaves: Vec<SlaveView>,
+}
 
 /// The `{id}` of a route.
 pub(super) type Id = Result<Path<String>, PathRejection>;
@@ -23,6 +61,24 @@ pub(super) fn job_id(id: Id) -> Result<JobId, Problem> {
 }
 
 /// `POST /api/v1/jobs`
+#[utoipa::path(
+    operation_id = "submit_job",
+    post, path = "/api/v1/jobs", tag = "jobs", params(SpecParams, Repeatable),
+    request_body(
+        description = "The CSV itself, plain, gzip or zstd; or a form with an optional part `spec` (JSON) \
+            and then the part `file`",
+        content(
+            (String = "text/csv", example = "Song,Date,Number of Plays\nA,2026-01-31,12\n"),
+            (String = "application/octet-stream"),
+            (SubmitForm = "multipart/form-data"),
+        ),
+    ),
+    responses(
+        (status = 202, description = "All of it has arrived, and is being counted", body = JobView,
+            headers(("Location" = String, description = "The job"))),
+        OfInput,
+    ),
+)]
 pub(super) async fn submit(State(jobs): App, request: Request) -> Answer {
     let id = upload::receive(&jobs, request).await?;
     let job = jobs.get(id).await?;
@@ -31,6 +87,19 @@ pub(super) async fn submit(State(jobs): App, request: Request) -> Answer {
 }
 
 /// `POST /api/v1/jobs/{id}/repairs`
+#[utoipa::path(
+    operation_id = "repair_job",
+    post, path = "/api/v1/jobs/{id}/repairs", tag = "jobs", params(JobPath, Repeatable),
+    request_body(
+        description = "Corrected records, with a header as the input's",
+        content((String = "text/csv", example = "Song,Date,Number of Plays\nA,2026-01-31,12\n")),
+    ),
+    responses(
+        (status = 202, description = "They have arrived, and are being counted as a job of their own",
+            body = JobView, headers(("Location" = String, description = "The job that repairs"))),
+        OfInput,
+    ),
+)]
 pub(super) async fn repair(State(jobs): App, id: Id, request: Request) -> Answer {
     let id = upload::repair(&jobs, job_id(id)?, request).await?;
     let job = jobs.get(id).await?;
@@ -39,17 +108,55 @@ pub(super) async fn repair(State(jobs): App, id: Id, request: Request) -> Answer
 }
 
 /// `GET /api/v1/jobs/{id}/receipt`
+#[utoipa::path(
+    operation_id = "get_receipt",
+    get, path = "/api/v1/jobs/{id}/receipt", tag = "results", params(JobPath),
+    responses(
+        (status = 200, description = "What the records came to, task by task", body = FullReceipt),
+        OfJob,
+    ),
+)]
 pub(super) async fn receipt(State(jobs): App, id: Id) -> Answer {
     Ok(Json(jobs.receipt(job_id(id)?).await?).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}/input`
+#[utoipa::path(
+    operation_id = "get_input",
+    get, path = "/api/v1/jobs/{id}/input", tag = "results", params(JobPath),
+    responses(
+        (status = 200, description = "The (decompressed) input, where it is kept",
+            body = String, content_type = "text/csv"),
+        (status = 206, description = "A range of it", body = String, content_type = "text/csv"),
+        OfFile,
+    ),
+)]
 pub(super) async fn input(State(jobs): App, id: Id, request: Request) -> Answer {
     let file = jobs.input(job_id(id)?).await?;
     download::csv(file, "input", request).await
 }
 
 /// `GET /api/v1/jobs`
+#[utoipa::path(
+    operation_id = "list_jobs",
+    get, path = "/api/v1/jobs", tag = "jobs",
+    params(
+        ("state" = Option<String>, Query, description = "One or more states, separated by commas"),
+        ("priority" = Option<String>, Query, description = "One or more priorities, separated by commas"),
+        ("name" = Option<String>, Query, description = "A part of the name, whatever the case"),
+        ("opened_from" = Option<String>, Query, description = "Opened then or later: a time or a day, UTC"),
+        ("opened_before" = Option<String>, Query, description = "Opened before that: a time or a day, UTC"),
+        ("sort" = Option<JobSort>, Query, description = "What to sort by"),
+        ("order" = Option<Direction>, Query, description = "The largest or the smallest first"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Jobs on a page [100]"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of jobs", body = JobList,
+            headers(("Link" = String, description = "The next page"))),
+        Any,
+    ),
+)]
 pub(super) async fn list(State(jobs): App, uri: Uri) -> Answer {
     let page = jobs.page(&list::parse(uri.query())?).await?;
     let link = page.next.as_ref().map(|cursor| {
@@ -64,38 +171,98 @@ pub(super) async fn list(State(jobs): App, uri: Uri) -> Answer {
 }
 
 /// `GET /api/v1/jobs/{id}/tasks`
+#[utoipa::path(
+    operation_id = "list_tasks",
+    get, path = "/api/v1/jobs/{id}/tasks", tag = "jobs", params(JobPath),
+    responses(
+        (status = 200, description = "The tasks one by one, in input order", body = TaskList),
+        OfJob,
+    ),
+)]
 pub(super) async fn tasks(State(jobs): App, id: Id) -> Answer {
     let tasks = jobs.tasks(job_id(id)?).await?;
-    Ok(Json(json!({ "tasks": tasks })).into_response())
+    Ok(Json(TaskList { tasks }).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}/history`
+#[utoipa::path(
+    operation_id = "get_history",
+    get, path = "/api/v1/jobs/{id}/history", tag = "jobs", params(JobPath),
+    responses(
+        (status = 200, description = "How far it was at times: differences are rates", body = History),
+        OfJob,
+    ),
+)]
 pub(super) async fn history(State(jobs): App, id: Id) -> Answer {
     Ok(Json(jobs.history(job_id(id)?).await?).into_response())
 }
 
 /// `GET /api/v1/cluster`
+#[utoipa::path(
+    operation_id = "get_cluster",
+    get, path = "/api/v1/cluster", tag = "cluster",
+    responses((status = 200, description = "What the cluster is doing", body = ClusterView), Any),
+)]
 pub(super) async fn cluster(State(jobs): App) -> Answer {
     Ok(Json(jobs.cluster().await?).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}`
+#[utoipa::path(
+    operation_id = "get_job",
+    get, path = "/api/v1/jobs/{id}", tag = "jobs", params(JobPath),
+    responses((status = 200, description = "The job as it is now", body = JobView), OfJob),
+)]
 pub(super) async fn get(State(jobs): App, id: Id) -> Answer {
     Ok(Json(&*jobs.get(job_id(id)?).await?).into_response())
 }
 
 /// `DELETE /api/v1/jobs/{id}`
+#[utoipa::path(
+    operation_id = "delete_job",
+    delete, path = "/api/v1/jobs/{id}", tag = "jobs", params(JobPath),
+    responses((status = 204, description = "The job and all its bytes are gone"), OfState),
+)]
 pub(super) async fn delete(State(jobs): App, id: Id) -> Answer {
     jobs.delete(job_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`
+#[utoipa::path(
+    operation_id = "cancel_job",
+    post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(JobPath),
+    responses(
+        (status = 200, description = "Cancelled, or ended before that", body = JobView),
+        OfJob,
+    ),
+)]
 pub(super) async fn cancel(State(jobs): App, id: Id) -> Answer {
     Ok(Json(&*jobs.cancel(job_id(id)?).await?).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}/result`
+#[utoipa::path(
+    operation_id = "get_result",
+    get, path = "/api/v1/jobs/{id}/result", tag = "results",
+    params(
+        JobPath,
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "So many rows only"),
+        ("offset" = Option<u64>, Query, maximum = 9_223_372_036_854_775_807_i64,
+            description = "Rows that are passed over"),
+        ("prefix" = Option<String>, Query, description = "What the first column begins with"),
+        ("song" = Option<String>, Query, description = "Any group-by column, by its name: the value it has"),
+        ("partial" = Option<bool>, Query, description = "What has been counted so far"),
+    ),
+    responses(
+        (status = 200, description = "The result, or with a limit or conditions some rows of it", content(
+            (String = "text/csv", example = "Song,Date,Total Number of Plays for Date\nA,2026-01-31,12\n"),
+            (Look = "application/json"),
+        )),
+        (status = 206, description = "A range of it", body = String, content_type = "text/csv"),
+        OfFile,
+    ),
+)]
 pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer {
     let id = job_id(id)?;
     match look::parse(request.uri().query())? {
@@ -119,11 +286,37 @@ pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer
 }
 
 /// `GET /api/v1/jobs/{id}/result/summary`
+#[utoipa::path(
+    operation_id = "get_summary",
+    get, path = "/api/v1/jobs/{id}/result/summary", tag = "results", params(JobPath),
+    responses(
+        (status = 200, description = "What stands out in the result, for charts", body = Summary),
+        OfState,
+    ),
+)]
 pub(super) async fn summary(State(jobs): App, id: Id) -> Answer {
     Ok(Json(jobs.summary(job_id(id)?).await?).into_response())
 }
 
 /// `GET /api/v1/jobs/{id}/rejects`
+#[utoipa::path(
+    operation_id = "get_rejects",
+    get, path = "/api/v1/jobs/{id}/rejects", tag = "results",
+    params(
+        JobPath,
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "So many only"),
+        ("offset" = Option<u64>, Query, maximum = 9_223_372_036_854_775_807_i64,
+            description = "Rejects that are passed over"),
+    ),
+    responses(
+        (status = 200, description = "The records that could not be counted, and why", content(
+            (String = "text/csv"),
+            (Look = "application/json"),
+        )),
+        (status = 206, description = "A range of them", body = String, content_type = "text/csv"),
+        OfFile,
+    ),
+)]
 pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answer {
     let id = job_id(id)?;
     if let Some((limit, offset)) = look::parse_page(request.uri().query())? {
@@ -135,7 +328,12 @@ pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answe
 }
 
 /// `GET /api/v1/slaves`
+#[utoipa::path(
+    operation_id = "list_slaves",
+    get, path = "/api/v1/slaves", tag = "cluster",
+    responses((status = 200, description = "The slaves that are joined", body = SlaveList), Any),
+)]
 pub(super) async fn slaves(State(jobs): App) -> Answer {
     let slaves = jobs.slaves().await?;
-    Ok(Json(json!({ "slaves": slaves })).into_response())
+    Ok(Json(SlaveList { slaves }).into_response())
 }

@@ -6,22 +6,57 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use tally_common::api::JobState;
+use tally_common::id::JobId;
 
-use super::jobs::job_id;
+use super::jobs::{SubmitForm, job_id};
+use super::openapi::{JobPath, OfFile, OfInput, Repeatable, SpecParams};
 use super::{Answer, App, download, upload};
 
+/// What comes back.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Submitted {
+    /// The job.
+    #[serde(rename = "jobId")]
+    job_id: JobId,
+    /// For people.
+    message: &'static str,
+}
+
 /// `POST /jobs/count/`: multipart, field `file`.
+#[utoipa::path(
+    operation_id = "count_kept",
+    post, path = "/jobs/count/", tag = "kept", params(SpecParams, Repeatable),
+    request_body(content((SubmitForm = "multipart/form-data"))),
+    responses(
+        (status = 202, description = "All of it has arrived, and is being counted", body = Submitted,
+            headers(("Location" = String, description = "The result"))),
+        OfInput,
+    ),
+)]
 pub(super) async fn count(State(jobs): App, request: Request) -> Answer {
     let id = upload::receive(&jobs, request).await?;
     let location = [(header::LOCATION, format!("/jobs/{id}/result/"))];
-    let body = json!({ "jobId": id, "message": "The file is being counted." });
+    let body = Submitted { job_id: id, message: "The file is being counted." };
     Ok((StatusCode::ACCEPTED, location, Json(body)).into_response())
 }
 
 /// `GET /jobs/{id}/result/`: the CSV when it is there, else the status as text.
+#[utoipa::path(
+    operation_id = "get_result_kept",
+    get, path = "/jobs/{id}/result/", tag = "kept", params(JobPath),
+    responses(
+        (status = 200, description = "The CSV when it is there, else the job's state as text", content(
+            (String = "text/csv"),
+            (String = "text/plain"),
+        )),
+        (status = 206, description = "A range of it", body = String, content_type = "text/csv"),
+        OfFile,
+    ),
+)]
 pub(super) async fn result(
     State(jobs): App,
     id: Result<Path<String>, PathRejection>,

@@ -9,6 +9,7 @@ mod legacy;
 mod list;
 mod listen;
 mod look;
+mod openapi;
 mod problem;
 mod spec;
 mod tus;
@@ -23,10 +24,14 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{get, options};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
 use crate::config::Config;
 use crate::jobs::Jobs;
@@ -61,32 +66,10 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
         }
     });
     let nosniff = HeaderValue::from_static("nosniff");
-    Router::new()
-        .route("/jobs/count/", post(legacy::count))
-        .route("/jobs/{id}/result/", get(legacy::result))
-        .route("/api/v1/jobs", get(jobs::list).post(jobs::submit))
-        .route("/api/v1/jobs/{id}", get(jobs::get).delete(jobs::delete))
-        .route("/api/v1/jobs/{id}/tasks", get(jobs::tasks))
-        .route("/api/v1/jobs/{id}/history", get(jobs::history))
-        .route("/api/v1/jobs/{id}/events", get(events::job))
-        .route("/api/v1/events", get(events::cluster))
-        .route("/api/v1/cluster", get(jobs::cluster))
-        .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/api/v1/jobs/{id}/result", get(jobs::result))
-        .route("/api/v1/jobs/{id}/result/summary", get(jobs::summary))
-        .route("/api/v1/jobs/{id}/rejects", get(jobs::rejects))
-        .route("/api/v1/jobs/{id}/receipt", get(jobs::receipt))
-        .route("/api/v1/jobs/{id}/repairs", post(jobs::repair))
-        .route("/api/v1/jobs/{id}/input", get(jobs::input))
-        .route("/api/v1/uploads", post(tus::create).options(tus::options))
-        .route(
-            "/api/v1/uploads/{id}",
-            patch(tus::go_on).head(tus::offset).delete(tus::end).options(tus::options),
-        )
-        .route("/api/v1/slaves", get(jobs::slaves))
-        .route("/health", get(health::health))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    let (router, api) = routes().split_for_parts();
+    router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
+        .route("/docs/http.md", get(docs))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.
@@ -94,6 +77,42 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
         .layer(limit)
         .with_state(jobs)
+}
+
+/// The routes that are described in `/openapi.json`.
+fn routes() -> OpenApiRouter<Jobs> {
+    OpenApiRouter::with_openapi(openapi::Api::openapi())
+        .routes(routes!(jobs::list, jobs::submit))
+        .routes(routes!(jobs::get, jobs::delete))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::tasks))
+        .routes(routes!(jobs::history))
+        .routes(routes!(events::job))
+        .routes(routes!(jobs::result))
+        .routes(routes!(jobs::summary))
+        .routes(routes!(jobs::rejects))
+        .routes(routes!(jobs::receipt))
+        .routes(routes!(jobs::repair))
+        .routes(routes!(jobs::input))
+        .routes(routes!(tus::create))
+        .routes(routes!(tus::offset, tus::go_on, tus::end))
+        // What tus clients ask first; no part of the description, which has no OPTIONS of its own.
+        .route("/api/v1/uploads", options(tus::options))
+        .route("/api/v1/uploads/{id}", options(tus::options))
+        .routes(routes!(jobs::slaves))
+        .routes(routes!(jobs::cluster))
+        .routes(routes!(events::cluster))
+        .routes(routes!(health::health))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(legacy::count))
+        .routes(routes!(legacy::result))
+}
+
+/// `GET /docs/http.md`: what the types of problems point to.
+async fn docs() -> Response {
+    let text = HeaderValue::from_static("text/markdown; charset=utf-8");
+    ([(header::CONTENT_TYPE, text)], include_str!("../../../docs/http.md")).into_response()
 }
 
 /// What every handler is given.

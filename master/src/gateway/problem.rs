@@ -5,6 +5,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use tally_common::id::JobId;
 use tally_common::spec::SpecError;
@@ -13,7 +14,7 @@ use crate::jobs::JobsError;
 use crate::spool::InputError;
 
 /// An error as it is sent.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// What kind: a URI reference whose fragment is a heading of the HTTP reference.
     #[serde(rename = "type")]

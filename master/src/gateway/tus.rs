@@ -18,6 +18,7 @@ use tally_common::id::JobId;
 use tally_common::limits::FRAME_BYTES;
 
 use super::jobs::job_id;
+use super::openapi::{JobPath, OfUpload, Repeatable, SpecParams};
 use super::problem::Problem;
 use super::spec::Params;
 use super::upload::{Gather, drain, key, new_job, next};
@@ -47,6 +48,22 @@ pub(super) async fn options() -> Answer {
 }
 
 /// `POST /api/v1/uploads`: opens a job, perhaps with the first bytes of its input.
+#[utoipa::path(
+    operation_id = "create_upload",
+    post, path = "/api/v1/uploads", tag = "uploads",
+    params(
+        SpecParams, Repeatable,
+        ("Tus-Resumable" = Option<String>, Header, description = "1.0.0"),
+        ("Upload-Length" = u64, Header, description = "Bytes of the whole input"),
+        ("Upload-Metadata" = Option<String>, Header, description = "`filename` and its name in base64"),
+    ),
+    request_body(content((String = "application/offset+octet-stream"))),
+    responses(
+        (status = 201, description = "The upload is open",
+            headers(("Location" = String, description = "The upload; its last part is the job's id"))),
+        OfUpload,
+    ),
+)]
 pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
     check_version(request.headers())?;
     let length = number(request.headers(), "upload-length")?;
@@ -70,6 +87,15 @@ pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
 }
 
 /// `HEAD /api/v1/uploads/{id}`: how far it is.
+#[utoipa::path(
+    operation_id = "get_upload",
+    head, path = "/api/v1/uploads/{id}", tag = "uploads", params(JobPath),
+    responses(
+        (status = 200, description = "How far it is",
+            headers(("Upload-Offset" = u64, description = "Bytes that are durable"))),
+        OfUpload,
+    ),
+)]
 pub(super) async fn offset(State(jobs): App, id: Id, headers: HeaderMap) -> Answer {
     check_version(&headers)?;
     let (at, length) = whereabouts(&jobs, job_id(id)?).await?;
@@ -81,6 +107,17 @@ pub(super) async fn offset(State(jobs): App, id: Id, headers: HeaderMap) -> Answ
 }
 
 /// `PATCH /api/v1/uploads/{id}`: its next bytes.
+#[utoipa::path(
+    operation_id = "continue_upload",
+    patch, path = "/api/v1/uploads/{id}", tag = "uploads",
+    params(JobPath, ("Upload-Offset" = u64, Header, description = "Where the piece begins")),
+    request_body(content((String = "application/offset+octet-stream"))),
+    responses(
+        (status = 204, description = "It has been taken in",
+            headers(("Upload-Offset" = u64, description = "Bytes that are durable"))),
+        OfUpload,
+    ),
+)]
 pub(super) async fn go_on(State(jobs): App, id: Id, request: Request) -> Answer {
     let headers = request.headers();
     check_version(headers)?;
@@ -101,6 +138,11 @@ pub(super) async fn go_on(State(jobs): App, id: Id, request: Request) -> Answer 
 }
 
 /// `DELETE /api/v1/uploads/{id}`: it is not wanted any more.
+#[utoipa::path(
+    operation_id = "end_upload",
+    delete, path = "/api/v1/uploads/{id}", tag = "uploads", params(JobPath),
+    responses((status = 204, description = "The upload is given up, and its job gone"), OfUpload),
+)]
 pub(super) async fn end(State(jobs): App, id: Id, headers: HeaderMap) -> Answer {
     check_version(&headers)?;
     let job = job_id(id)?;
