@@ -17,11 +17,11 @@ pub(super) struct Health {
     /// The master's build version.
     version: &'static str,
     /// Slaves that are joined.
-    slaves: usize,
+    slaves: u32,
     /// Their worker threads.
     workers: u32,
     /// Jobs that have not ended.
-    jobs: usize,
+    jobs: u32,
 }
 
 /// The process answers.
@@ -52,15 +52,13 @@ pub(super) async fn ready(State(jobs): App) -> Answer {
     responses((status = 200, description = "The same, with what people want to see", body = Health), Any),
 )]
 pub(super) async fn health(State(jobs): App) -> Answer {
-    let slaves = jobs.slaves().await?;
-    let workers: u32 = slaves.iter().map(|slave| slave.workers).sum();
-    let unended = jobs.list().await?.iter().filter(|job| !job.state.ended()).count();
+    let counts = jobs.cluster().await?.counts;
     let body = Health {
         status: "ok",
         version: tally_proto::BUILD,
-        slaves: slaves.len(),
-        workers,
-        jobs: unended,
+        slaves: counts.slaves,
+        workers: counts.workers,
+        jobs: counts.receiving + counts.running + counts.merging,
     };
     Ok(Json(body).into_response())
 }
