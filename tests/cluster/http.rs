@@ -1,5 +1,10 @@
 //! The gateway: routes, statuses, headers, problems.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
 use tally_tests::{Cluster, Options, eventually, input};
 
 #[test]
@@ -132,4 +137,25 @@ fn more_jobs_than_a_master_takes_are_told_to_come_back() {
     cluster.add_slave(1);
     http.ended(&first);
     eventually("room for another one", || (submit().status == 202).then_some(()));
+}
+
+#[test]
+fn an_upload_that_a_stopping_master_can_not_take_is_told_so() {
+    let mut cluster = Cluster::start(1);
+    let mut connection = TcpStream::connect(cluster.http().address()).unwrap();
+    let head = "POST /api/v1/jobs HTTP/1.1\r\nhost: tally\r\ncontent-length: 1000000\r\n\r\n";
+    connection.write_all(head.as_bytes()).unwrap();
+    connection.write_all(b"Song,Date,Number of Plays\na,2021-01-01,1\n").unwrap();
+    eventually("the upload to be there", || {
+        let list = cluster.http().get("/api/v1/jobs?state=receiving").json();
+        (list["jobs"].as_array()?.len() == 1).then_some(())
+    });
+    cluster.master().signal(Signal::TERM);
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(
+        answer.contains("retry-after: ") && answer.contains("/docs/http.md#stopping"),
+        "{answer}"
+    );
 }

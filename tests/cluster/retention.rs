@@ -40,7 +40,7 @@ fn input_and_runs_go_with_the_end_of_the_job_and_the_rest_with_its_time() {
     let cluster = Cluster::start_with(1, swept("0"));
     let id = submit(&cluster.http(), input::plays(92, 50, 50_000).as_bytes());
     eventually("the job to go", || {
-        let gone = cluster.http().get(&format!("/api/v1/jobs/{id}")).status == 404;
+        let gone = cluster.http().get(&format!("/api/v1/jobs/{id}")).status == 410;
         (gone && files(&cluster, &id).is_empty()).then_some(())
     });
     assert!(cluster.http().get("/api/v1/jobs").json()["jobs"].as_array().unwrap().is_empty());
@@ -92,6 +92,6 @@ fn what_is_deleted_is_gone_at_once() {
     let id = submit(&http, input::plays(94, 50, 50_000).as_bytes());
     http.ended(&id);
     assert_eq!(http.delete(&format!("/api/v1/jobs/{id}")).status, 204);
-    assert_eq!(http.get(&format!("/api/v1/jobs/{id}")).status, 404);
+    assert_eq!(http.get(&format!("/api/v1/jobs/{id}")).status, 410);
     eventually("its files to go", || files(&cluster, &id).is_empty().then_some(()));
 }

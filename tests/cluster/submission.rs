@@ -201,7 +201,7 @@ fn the_tus_protocol() {
     let path = created.header("location").to_owned();
     assert_eq!(created.header("upload-offset"), "500");
     assert_eq!(http.request("DELETE", &path, &[TUS], b"").status, 204);
-    assert_eq!(http.request("HEAD", &path, &[TUS], b"").status, 404);
+    assert_eq!(http.request("HEAD", &path, &[TUS], b"").status, 410);
 }
 
 #[test]

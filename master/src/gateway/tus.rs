@@ -21,7 +21,7 @@ use super::jobs::job_id;
 use super::openapi::{JobPath, OfUpload, Repeatable, SpecParams};
 use super::problem::Problem;
 use super::spec::Params;
-use super::upload::{Gather, drain, key, new_job, next};
+use super::upload::{Gather, drain, key, new_job, next, unless_stopped};
 use super::{Answer, App};
 use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
@@ -199,7 +199,7 @@ async fn take(
         }
     } else {
         loop {
-            match next(&mut body).await {
+            match unless_stopped(&upload, next(&mut body)).await {
                 Ok(Some(data)) => {
                     at += data.len() as u64;
                     if !gather.push(&mut upload, data).await {

@@ -108,12 +108,23 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
         }
     };
     let mut gather = Gather::default();
-    while let Some(data) = next(&mut body).await? {
+    while let Some(data) = unless_stopped(&upload, next(&mut body)).await? {
         if !gather.push(&mut upload, data).await {
             break;
         }
     }
     gather.finish(upload).await
+}
+
+/// The next bytes for an upload; none where the master stops, whose answer is not to wait for them.
+pub(super) async fn unless_stopped<T>(
+    upload: &Upload,
+    next: impl Future<Output = Result<Option<T>, Problem>>,
+) -> Result<Option<T>, Problem> {
+    tokio::select! {
+        () = upload.stopped() => Ok(None),
+        data = next => data,
+    }
 }
 
 /// The next bytes of a body; a client that sends none for too long has gone.
@@ -159,6 +170,14 @@ async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<
     Err(Problem::bad_request("the form has no part `file` with the CSV"))
 }
 
+async fn next_of(part: &mut Field<'_>) -> Result<Option<Bytes>, Problem> {
+    match timeout(BODY_TIMEOUT, part.chunk()).await {
+        Ok(Ok(data)) => Ok(data),
+        Ok(Err(error)) => Err(broke_off(&error)),
+        Err(_) => Err(broke_off(&"no byte came for too long")),
+    }
+}
+
 async fn take_file(
     jobs: &Jobs,
     asked: &Asked,
@@ -180,13 +199,7 @@ async fn take_file(
         }
     };
     let mut gather = Gather::default();
-    loop {
-        let data = match timeout(BODY_TIMEOUT, part.chunk()).await {
-            Ok(Ok(Some(data))) => data,
-            Ok(Ok(None)) => break,
-            Ok(Err(error)) => return Err(broke_off(&error)),
-            Err(_) => return Err(broke_off(&"no byte came for too long")),
-        };
+    while let Some(data) = unless_stopped(&upload, next_of(&mut part)).await? {
         if !gather.push(&mut upload, data).await {
             break;
         }

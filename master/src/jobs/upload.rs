@@ -1,5 +1,6 @@
 //! Uploads: of new jobs, of jobs whose upload broke off, and of requests that are sent once more.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tally_common::api::JobState;
 use tally_common::id::JobId;
 
 use super::{Jobs, JobsError, NewJob};
-use crate::coordinator::{Known, Message, Opened, Opening, spec_of_repair};
+use crate::coordinator::{Known, Message, Meter, Opened, Opening, spec_of_repair};
 use crate::intake::Taken;
 use crate::spool::{InputError, Piece, Received};
 use tally_common::spec::Spec;
@@ -111,7 +112,7 @@ impl Jobs {
         let spool = opened.folder.join("spool");
         let (pieces, mut incoming) = opened.pieces;
         let (jobs, job, resume) = (self.clone(), opened.job, opened.resume.take());
-        let resumable = opened.new.resumable;
+        let (resumable, meter) = (opened.new.resumable, opened.meter);
         let announced = opened.new.expected.filter(|_| resumable);
         let taken = spawn_blocking(move || {
             // The reply to a broken upload is of no use; the job must hear of it all the same.
@@ -127,7 +128,7 @@ impl Jobs {
                 Err(error) => jobs.input_failed(job, error).map(|_| Ended::Whole),
             }
         });
-        Upload { job, kind: Kind::Receiving { pieces, taken }, _permit: permit }
+        Upload { job, kind: Kind::Receiving { pieces, meter, taken }, _permit: permit }
     }
 
     /// A request that was there before: its answer is the same.
@@ -170,15 +171,13 @@ enum Ended {
 enum Kind {
     Receiving {
         pieces: mpsc::Sender<Piece>,
+        meter: Arc<Meter>,
         taken: JoinHandle<Result<Ended, JobsError>>,
     },
     /// Of a file that is read where it lies.
     Reading(JoinHandle<Result<JobId, JobsError>>),
     /// Of a request whose upload came whole: the same bytes are expected.
-    Repeat {
-        first: Taken,
-        again: Taken,
-    },
+    Repeat { first: Taken, again: Taken },
     /// Of a request whose input was of no use.
     Failed(String),
     /// Of a request whose job was cancelled before all of it had come.
@@ -220,6 +219,17 @@ impl Upload {
         }
     }
 
+    /// Resolves when the master stops, and so takes no more: whoever waits for bytes need not.
+    pub async fn stopped(&self) {
+        if let Kind::Receiving { pieces, meter, .. } = &self.kind {
+            pieces.closed().await;
+            if meter.is_stopping() {
+                return;
+            }
+        }
+        pending().await
+    }
+
     /// There are no more bytes. Returns when all have been taken in; the job is being counted.
     ///
     /// # Errors
@@ -228,7 +238,7 @@ impl Upload {
     pub async fn finish(self) -> Result<JobId, JobsError> {
         let job = self.job;
         match self.kind {
-            Kind::Receiving { pieces, taken } => {
+            Kind::Receiving { pieces, taken, .. } => {
                 // One that has failed no longer listens.
                 let _ = pieces.send(Piece::End).await;
                 drop(pieces);
@@ -255,7 +265,7 @@ impl Upload {
     /// # Errors
     /// [`JobsError::Input`].
     pub async fn pause(self) -> Result<u64, JobsError> {
-        let Kind::Receiving { pieces, taken } = self.kind else { return Ok(0) };
+        let Kind::Receiving { pieces, taken, .. } = self.kind else { return Ok(0) };
         let _ = pieces.send(Piece::Detach).await;
         drop(pieces);
         match taken.await.map_err(|error| io::Error::other(error.to_string()))?? {
