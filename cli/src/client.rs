@@ -93,7 +93,7 @@ impl Client {
     }
 
     pub(crate) async fn list(&mut self) -> Outcome<Vec<JobView>> {
-        let reply = self.0.list(ListRequest {}).await.map_err(refused)?.into_inner();
+        let reply = self.0.list(ListRequest::default()).await.map_err(refused)?.into_inner();
         reply.jobs.into_iter().map(job).collect()
     }
 

@@ -4,32 +4,34 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use prost::Message;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic::{Request, Response, Status, Streaming};
 
 use tally_common::api::JobState;
 use tally_common::id::JobId;
 use tally_common::limits::MAX_KEY_BYTES;
 use tally_common::spec::{Spec, SpecDraft};
 use tally_proto::convert::{
-    WireError, draft_from_wire, full_receipt_to_wire, job_id_from_text, job_to_wire,
-    optional_job_id, priority_from_wire, slave_to_wire,
+    WireError, cluster_to_wire, draft_from_wire, full_receipt_to_wire, history_to_wire,
+    job_id_from_text, job_to_wire, optional_job_id, priority_from_wire, slave_to_wire,
+    summary_to_wire,
 };
 use tally_proto::frames::{Incoming, Part};
 use tally_proto::v1::jobs_server::Jobs as Service;
 use tally_proto::v1::{
-    self, CancelRequest, DataFrame, DeleteReply, DeleteRequest, FindUploadReply, FindUploadRequest,
-    GetReceiptRequest, GetRequest, InputRequest, Job, ListReply, ListRequest, RejectsRequest,
-    ResultRequest, SlavesReply, SlavesRequest, SubmitFrame, SubmitHeader, SubmitReply,
-    WatchRequest,
+    self, CancelRequest, ClusterRequest, ClusterView, DataFrame, DeleteReply, DeleteRequest,
+    FindUploadReply, FindUploadRequest, GetReceiptRequest, GetRequest, HistoryReply,
+    HistoryRequest, InputRequest, Job, ListReply, ListRequest, LookReply, LookRequest,
+    RejectsPageRequest, RejectsRequest, ResultRequest, SlavesReply, SlavesRequest, SubmitFrame,
+    SubmitHeader, SubmitReply, SummaryReply, SummaryRequest, TasksReply, TasksRequest,
+    WatchClusterRequest, WatchRequest,
 };
 
 use super::bulk::elsewhere;
+use super::errors::refused;
 use super::stream::{self, Frames};
-use crate::coordinator::Stopped;
-use crate::jobs::{Jobs, JobsError, NewJob, Upload};
+use super::views;
+use super::watch::{self, Stream};
+use crate::jobs::{Jobs, NewJob, Upload};
 
 /// How long a client may pause within an upload.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
@@ -46,7 +48,8 @@ pub(super) struct JobsService(pub(super) Jobs);
 
 #[tonic::async_trait]
 impl Service for JobsService {
-    type WatchStream = ReceiverStream<Result<Job, Status>>;
+    type WatchStream = Stream<Job>;
+    type WatchClusterStream = Stream<v1::ClusterEvent>;
     type ResultStream = Nothing;
     type RejectsStream = Nothing;
     type InputStream = Nothing;
@@ -89,10 +92,8 @@ impl Service for JobsService {
         Ok(Response::new(job_to_wire(&job)))
     }
 
-    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
-        let jobs = self.0.list().await?;
-        let jobs = jobs.iter().map(|job| job_to_wire(job)).collect();
-        Ok(Response::new(ListReply { jobs }))
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
+        Ok(Response::new(views::list(&self.0, request.into_inner()).await?))
     }
 
     async fn watch(
@@ -100,31 +101,7 @@ impl Service for JobsService {
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let id = job_id(&request.get_ref().job_id)?;
-        let mut views = self.0.watch(id).await?;
-        let (changes, stream) = mpsc::channel(1);
-        let jobs = self.0.clone();
-        tokio::spawn(async move {
-            loop {
-                let view = views.borrow_and_update().clone();
-                let ended = view.state.ended();
-                if changes.send(Ok(job_to_wire(&view))).await.is_err() || ended {
-                    return;
-                }
-                tokio::select! {
-                    changed = views.changed() => if changed.is_err() {
-                        // Either the job was deleted, or the master stops: then a client that
-                        // watches is to come back.
-                        if !matches!(jobs.get(id).await, Err(JobsError::NotFound(_) | JobsError::Gone(_))) {
-                            let _ = changes.send(Err(JobsError::from(Stopped).into())).await;
-                        }
-                        return;
-                    },
-                    // A client that is gone: no need to wait for the job to change.
-                    () = changes.closed() => return,
-                }
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(watch::job(self.0.clone(), id).await?))
     }
 
     async fn result(
@@ -157,6 +134,52 @@ impl Service for JobsService {
     async fn slaves(&self, _: Request<SlavesRequest>) -> Result<Response<SlavesReply>, Status> {
         let slaves = self.0.slaves().await?.iter().map(slave_to_wire).collect();
         Ok(Response::new(SlavesReply { slaves }))
+    }
+
+    async fn look(&self, request: Request<LookRequest>) -> Result<Response<LookReply>, Status> {
+        Ok(Response::new(views::look(&self.0, request.into_inner()).await?))
+    }
+
+    async fn rejects_page(
+        &self,
+        request: Request<RejectsPageRequest>,
+    ) -> Result<Response<LookReply>, Status> {
+        let RejectsPageRequest { job_id: id, limit, offset } = request.into_inner();
+        Ok(Response::new(views::rejects(&self.0, job_id(&id)?, limit, offset).await?))
+    }
+
+    async fn summary(
+        &self,
+        request: Request<SummaryRequest>,
+    ) -> Result<Response<SummaryReply>, Status> {
+        let summary = self.0.summary(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(summary_to_wire(summary)))
+    }
+
+    async fn tasks(&self, request: Request<TasksRequest>) -> Result<Response<TasksReply>, Status> {
+        let TasksRequest { job_id: id, from } = request.into_inner();
+        Ok(Response::new(views::tasks(&self.0, job_id(&id)?, from).await?))
+    }
+
+    async fn history(
+        &self,
+        request: Request<HistoryRequest>,
+    ) -> Result<Response<HistoryReply>, Status> {
+        let history = self.0.history(job_id(&request.get_ref().job_id)?).await?;
+        Ok(Response::new(history_to_wire(&history)))
+    }
+
+    async fn cluster(&self, _: Request<ClusterRequest>) -> Result<Response<ClusterView>, Status> {
+        Ok(Response::new(cluster_to_wire(&self.0.cluster().await?)))
+    }
+
+    async fn watch_cluster(
+        &self,
+        request: Request<WatchClusterRequest>,
+    ) -> Result<Response<Self::WatchClusterStream>, Status> {
+        // An id that is none is one that the master does not know any more.
+        let last = request.get_ref().last_event_id.parse().ok();
+        Ok(Response::new(watch::cluster(self.0.clone(), last).await?))
     }
 }
 
@@ -257,45 +280,4 @@ fn new_job(header: SubmitHeader) -> Result<NewJob, WireError> {
 
 async fn next(frames: &mut Incoming) -> Result<Option<Part>, Status> {
     frames.next_within(FRAME_TIMEOUT, "upload").await
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn refused(error: WireError) -> Status {
-    let message = error.to_string();
-    let details = ErrorDetails::with_bad_request_violation(error.field(), message.clone());
-    Status::with_error_details(Code::InvalidArgument, message, details)
-}
-
-impl From<JobsError> for Status {
-    fn from(error: JobsError) -> Self {
-        let message = error.to_string();
-        let (code, reason) = match &error {
-            JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
-            JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
-            JobsError::Gone(_) => (Code::NotFound, "JOB_GONE"),
-            JobsError::Query(_) => (Code::InvalidArgument, "QUERY"),
-            JobsError::Looks(_) => (Code::ResourceExhausted, "BUSY"),
-            JobsError::Cursor(_) => (Code::InvalidArgument, "CURSOR"),
-            JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
-            JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
-            JobsError::Busy(_) | JobsError::QueueFull(_) => (Code::ResourceExhausted, "BUSY"),
-            JobsError::NoRoom { .. } => (Code::ResourceExhausted, "NO_ROOM"),
-            JobsError::InProgress(_) | JobsError::Attached(_) => (Code::Aborted, "IN_PROGRESS"),
-            JobsError::KeyReused => (Code::InvalidArgument, "KEY_REUSED"),
-            JobsError::KeyExpired => (Code::FailedPrecondition, "KEY_EXPIRED"),
-            JobsError::NoUpload(_) => (Code::NotFound, "NO_UPLOAD"),
-            JobsError::Interrupted { .. } => (Code::Unavailable, "INTERRUPTED"),
-            JobsError::Offset { .. } => (Code::OutOfRange, "OFFSET"),
-            JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
-            JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
-            JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
-            JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
-        };
-        let mut metadata = std::collections::HashMap::new();
-        if let JobsError::Input { job, .. } = &error {
-            metadata.insert("job_id".to_owned(), job.to_string());
-        }
-        let details = ErrorDetails::with_error_info(reason, "tally", metadata);
-        Self::with_error_details(code, message, details)
-    }
 }

@@ -3,9 +3,12 @@
 
 mod bulk;
 mod cluster;
+mod errors;
 mod jobs;
 mod listen;
 mod stream;
+mod views;
+mod watch;
 
 use std::future::Future;
 

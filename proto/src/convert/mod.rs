@@ -1,9 +1,15 @@
 //! Wire ↔ domain: the only validation of wire data. What passes here needs no second look.
 
 mod cluster;
+mod event;
 mod jobs;
+mod list;
+mod look;
 mod receipt;
+#[cfg(test)]
+mod samples;
 mod spec;
+mod view;
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -11,13 +17,23 @@ use uuid::Uuid;
 use tally_common::spec::SpecError;
 
 pub use cluster::{Assignment, PartialHead, SlaveHello};
+pub use event::{ClusterEvent, Snapshot, event_from_wire, event_to_wire};
 pub use jobs::{
     job_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire,
     priority_to_wire,
 };
 pub use jobs::{slave_from_wire, slave_to_wire};
+pub use list::{list_from_wire, list_to_wire, query_from_wire, query_to_wire};
+pub use look::{
+    look_from_wire, look_query_from_wire, look_query_to_wire, look_to_wire, summary_from_wire,
+    summary_to_wire,
+};
 pub use receipt::{full_receipt_from_wire, full_receipt_to_wire};
 pub use spec::{draft_from_wire, draft_to_wire};
+pub use view::{
+    cluster_from_wire, cluster_to_wire, history_from_wire, history_to_wire, task_from_wire,
+    task_to_wire,
+};
 
 /// Wire data that does not make sense.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

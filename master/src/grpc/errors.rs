@@ -1,0 +1,50 @@
+//! What a verb refuses, as gRPC says it: a code for people, google.rpc details for programs.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use tally_proto::convert::WireError;
+
+use crate::jobs::JobsError;
+
+/// What a request says makes no sense.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn refused(error: WireError) -> Status {
+    let message = error.to_string();
+    let details = ErrorDetails::with_bad_request_violation(error.field(), message.clone());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+impl From<JobsError> for Status {
+    fn from(error: JobsError) -> Self {
+        let message = error.to_string();
+        let (code, reason) = match &error {
+            JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
+            JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
+            JobsError::Gone(_) => (Code::NotFound, "JOB_GONE"),
+            JobsError::Query(_) => (Code::InvalidArgument, "QUERY"),
+            JobsError::Looks(_) => (Code::ResourceExhausted, "BUSY"),
+            JobsError::Cursor(_) => (Code::InvalidArgument, "CURSOR"),
+            JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
+            JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
+            JobsError::Busy(_) | JobsError::QueueFull(_) => (Code::ResourceExhausted, "BUSY"),
+            JobsError::NoRoom { .. } => (Code::ResourceExhausted, "NO_ROOM"),
+            JobsError::InProgress(_) | JobsError::Attached(_) => (Code::Aborted, "IN_PROGRESS"),
+            JobsError::KeyReused => (Code::InvalidArgument, "KEY_REUSED"),
+            JobsError::KeyExpired => (Code::FailedPrecondition, "KEY_EXPIRED"),
+            JobsError::NoUpload(_) => (Code::NotFound, "NO_UPLOAD"),
+            JobsError::Interrupted { .. } => (Code::Unavailable, "INTERRUPTED"),
+            JobsError::Offset { .. } => (Code::OutOfRange, "OFFSET"),
+            JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
+            JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
+            JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
+            JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
+        };
+        let mut metadata = std::collections::HashMap::new();
+        if let JobsError::Input { job, .. } = &error {
+            metadata.insert("job_id".to_owned(), job.to_string());
+        }
+        let details = ErrorDetails::with_error_info(reason, "tally", metadata);
+        Self::with_error_details(code, message, details)
+    }
+}
