@@ -10,6 +10,8 @@ use tally_common::api::Priority;
 use tally_common::id::JobId;
 use tally_common::limits::MAX_WORKERS;
 
+use crate::commands::doctor::DoctorArgs;
+use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::exit;
 use crate::generate::GenerateArgs;
 use crate::spec_args::SpecArgs;
@@ -85,6 +87,12 @@ pub(crate) enum Command {
     Slaves(MasterAddress),
     /// Make test data
     Generate(GenerateArgs),
+    /// Look for what keeps a cluster from working, and say what to do
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them to a folder
+    Man(ManArgs),
 }
 
 /// Where the master is.

@@ -6,16 +6,16 @@ use anyhow::Context;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use tally_common::api::{FullReceipt, JobState, JobView};
+use tally_common::api::{ClusterView, FullReceipt, JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::limits::MAX_MESSAGE_BYTES;
-use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
+use tally_proto::convert::{cluster_from_wire, full_receipt_from_wire, job_from_wire};
 use tally_proto::frames::{self, Incoming, Part, Piece, Shape, path};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
-    CancelRequest, DeleteRequest, FindUploadReply, FindUploadRequest, GetReceiptRequest,
-    GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest, SlavesRequest,
-    SubmitReply, WatchRequest,
+    CancelRequest, ClusterRequest, DeleteRequest, FindUploadReply, FindUploadRequest,
+    GetReceiptRequest, GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest,
+    SlavesRequest, SubmitReply, WatchRequest,
 };
 use tokio_stream::Stream;
 
@@ -158,6 +158,11 @@ impl Client {
         let reply = self.0.slaves(SlavesRequest {}).await.map_err(refused)?.into_inner();
         let slaves = reply.slaves.into_iter().map(tally_proto::convert::slave_from_wire);
         slaves.collect::<Result<_, _>>().context("the master's answer makes no sense")
+    }
+
+    pub(crate) async fn cluster(&mut self) -> Outcome<ClusterView> {
+        let reply = self.0.cluster(ClusterRequest {}).await.map_err(refused)?.into_inner();
+        cluster_from_wire(reply).context("the master's answer makes no sense")
     }
 }
 

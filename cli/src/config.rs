@@ -14,12 +14,17 @@ use crate::exit::Kind;
 /// The command line's grammar, with the config file's defaults.
 pub(crate) fn command() -> anyhow::Result<Command> {
     let command = Args::command();
-    let Some(path) = find(std::env::args_os(), |name| std::env::var_os(name)) else {
+    let Some(path) = path() else {
         return Ok(command);
     };
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("the config file {} can not be read", path.display()))?;
     apply(command, &text, &path)
+}
+
+/// The config file of this process, if there is one.
+pub(crate) fn path() -> Option<PathBuf> {
+    find(std::env::args_os(), |name| std::env::var_os(name))
 }
 
 /// The file that is asked for, or one of those that need not be there.

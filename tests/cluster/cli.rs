@@ -82,3 +82,63 @@ fn what_is_generated_can_be_counted() {
         }
     }
 }
+
+/// Every subcommand, as `tally help` lists them.
+fn subcommands() -> Vec<String> {
+    let help = tally_tests::tally().arg("--help").output().unwrap();
+    let help = text(&help.stdout);
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    // Longer descriptions go on in lines that are indented further.
+    let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn shells_complete_every_subcommand() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = subcommands();
+    assert!(commands.len() > 15, "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = tally_tests::tally().args(["completions", shell]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let script = text(&output.stdout);
+        for word in commands.iter().map(String::as_str).chain(["data-dir", "group-by"]) {
+            assert!(script.contains(word), "{word} is not in the script for {shell}");
+        }
+        let file = folder.path().join(shell);
+        std::fs::write(&file, &script).unwrap();
+        if shell == "bash" {
+            let check = std::process::Command::new("bash").arg("-n").arg(&file).output().unwrap();
+            assert!(check.status.success(), "{}", text(&check.stderr));
+            // And it does complete.
+            let ask = format!(
+                "source {}; COMP_WORDS=(tally sub); COMP_CWORD=1; _tally tally sub tally; \
+                 echo \"${{COMPREPLY[@]}}\"",
+                file.display()
+            );
+            let said = std::process::Command::new("bash").args(["-c", &ask]).output().unwrap();
+            assert_eq!(text(&said.stdout).trim(), "submit", "{}", text(&said.stderr));
+        }
+    }
+    let wrong = tally_tests::tally().args(["completions", "cmd"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_subcommand() {
+    let page = tally_tests::tally().arg("man").output().unwrap();
+    assert!(page.status.success(), "{}", text(&page.stderr));
+    let page = text(&page.stdout);
+    assert!(page.contains(".TH tally 1") && page.contains("Exit codes"), "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let output = tally_tests::tally().arg("man").arg(&pages).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for name in subcommands().iter().filter(|name| *name != "help") {
+        assert!(page.contains(&format!("tally\\-{name}(1)")), "{name} is not in {page}");
+        let own = std::fs::read_to_string(pages.join(format!("tally-{name}.1"))).unwrap();
+        assert!(own.contains(".SH SYNOPSIS"), "{own}");
+    }
+    assert_eq!(std::fs::read_to_string(pages.join("tally.1")).unwrap(), page);
+}

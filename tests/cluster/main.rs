@@ -6,6 +6,7 @@ mod cli;
 mod compressed;
 mod conformance;
 mod disk;
+mod doctor;
 mod faults;
 mod http;
 mod in_place;

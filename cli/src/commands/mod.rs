@@ -1,7 +1,9 @@
 //! The subcommands, a file each.
 
 mod count;
+pub(crate) mod doctor;
 mod jobs;
+pub(crate) mod manual;
 mod master;
 mod repair;
 mod slave;
@@ -38,6 +40,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
+        Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 
