@@ -11,7 +11,9 @@ use tally_common::id::JobId;
 use tally_common::limits::MAX_WORKERS;
 
 use crate::commands::doctor::DoctorArgs;
+use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
+use crate::commands::query::{QueryArgs, Rows};
 use crate::exit;
 use crate::generate::GenerateArgs;
 use crate::spec_args::SpecArgs;
@@ -70,7 +72,9 @@ pub(crate) enum Command {
     /// Follow a job until it has ended
     Watch(JobArgs),
     /// Download the result of a job
-    Result(DownloadArgs),
+    Result(ResultArgs),
+    /// Show some rows of a result
+    Query(QueryArgs),
     /// Download the records that a job could not count
     Rejects(DownloadArgs),
     /// Show what a job's records came to, task by task
@@ -328,14 +332,6 @@ pub(crate) struct RepairArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct StatusArgs {
-    /// The job; all of them where it is not given
-    pub(crate) job: Option<JobId>,
-    #[command(flatten)]
-    pub(crate) master: MasterAddress,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct JobArgs {
     /// The job
     pub(crate) job: JobId,
@@ -352,6 +348,22 @@ pub(crate) struct DownloadArgs {
     /// Where it goes; - is stdout
     #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) rows: Rows,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tally result 0199… -o totals.csv
+  tally result 0199… --limit 20             (a page of it; the next one with --offset 20)
+  tally result 0199… --partial --limit 20   (of what has been counted so far)")]
+pub(crate) struct ResultArgs {
+    #[command(flatten)]
+    pub(crate) download: DownloadArgs,
+    /// Some rows of what has been counted so far, where the job has not ended
+    #[arg(long)]
+    pub(crate) partial: bool,
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -382,11 +394,6 @@ fn size(text: &str) -> Result<u64, String> {
     crate::generate::parse_size(text)
 }
 
-fn priority(text: &str) -> Result<Priority, String> {
-    match text {
-        "high" => Ok(Priority::High),
-        "default" => Ok(Priority::Default),
-        "low" => Ok(Priority::Low),
-        _ => Err("high, default and low are".to_owned()),
-    }
+pub(crate) fn priority(text: &str) -> Result<Priority, String> {
+    Priority::parse(text).ok_or_else(|| "high, default and low are".to_owned())
 }

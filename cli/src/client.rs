@@ -1,25 +1,28 @@
 //! A client of a master, over gRPC.
 
+mod views;
+
 use std::io::Write;
 
 use anyhow::Context;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use tally_common::api::{ClusterView, FullReceipt, JobState, JobView};
+use tally_common::api::{FullReceipt, JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::limits::MAX_MESSAGE_BYTES;
-use tally_proto::convert::{cluster_from_wire, full_receipt_from_wire, job_from_wire};
+use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
 use tally_proto::frames::{self, Incoming, Part, Piece, Shape, path};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
-    CancelRequest, ClusterRequest, DeleteRequest, FindUploadReply, FindUploadRequest,
-    GetReceiptRequest, GetRequest, InputRequest, Job, ListRequest, RejectsRequest, ResultRequest,
-    SlavesRequest, SubmitReply, WatchRequest,
+    CancelRequest, DeleteRequest, FindUploadReply, FindUploadRequest, GetReceiptRequest,
+    GetRequest, InputRequest, Job, RejectsRequest, ResultRequest, SubmitReply, WatchRequest,
 };
 use tokio_stream::Stream;
 
 use crate::exit::{Kind, refusal};
+
+pub(crate) use views::Events;
 
 /// A connection to a master.
 #[derive(Clone)]
@@ -34,12 +37,15 @@ pub(crate) enum File {
 
 type Outcome<T> = anyhow::Result<T>;
 
+/// What an answer is that this build can not read.
+const NONSENSE: &str = "the master's answer makes no sense; is it of another version?";
+
 fn refused(status: Status) -> anyhow::Error {
     refusal(&status)
 }
 
 fn job(wire: Job) -> Outcome<JobView> {
-    job_from_wire(wire).context("the master's answer makes no sense; is it of another version?")
+    job_from_wire(wire).context(NONSENSE)
 }
 
 impl Client {
@@ -78,7 +84,7 @@ impl Client {
     pub(crate) async fn receipt(&mut self, id: JobId) -> Outcome<FullReceipt> {
         let request = GetReceiptRequest { job_id: id.to_string() };
         let reply = self.0.get_receipt(request).await.map_err(refused)?.into_inner();
-        full_receipt_from_wire(reply).context("the master's answer makes no sense")
+        full_receipt_from_wire(reply).context(NONSENSE)
     }
 
     /// A part of a job's input, where the master keeps it.
@@ -90,11 +96,6 @@ impl Client {
     pub(crate) async fn get(&mut self, id: JobId) -> Outcome<JobView> {
         let request = GetRequest { job_id: id.to_string() };
         job(self.0.get(request).await.map_err(refused)?.into_inner())
-    }
-
-    pub(crate) async fn list(&mut self) -> Outcome<Vec<JobView>> {
-        let reply = self.0.list(ListRequest::default()).await.map_err(refused)?.into_inner();
-        reply.jobs.into_iter().map(job).collect()
     }
 
     /// Calls `show` with the job at each change, and gives it when it has ended.
@@ -152,17 +153,6 @@ impl Client {
         let request = DeleteRequest { job_id: id.to_string() };
         self.0.delete(request).await.map_err(refused)?;
         Ok(())
-    }
-
-    pub(crate) async fn slaves(&mut self) -> Outcome<Vec<tally_common::api::SlaveView>> {
-        let reply = self.0.slaves(SlavesRequest {}).await.map_err(refused)?.into_inner();
-        let slaves = reply.slaves.into_iter().map(tally_proto::convert::slave_from_wire);
-        slaves.collect::<Result<_, _>>().context("the master's answer makes no sense")
-    }
-
-    pub(crate) async fn cluster(&mut self) -> Outcome<ClusterView> {
-        let reply = self.0.cluster(ClusterRequest {}).await.map_err(refused)?.into_inner();
-        cluster_from_wire(reply).context("the master's answer makes no sense")
     }
 }
 

@@ -179,6 +179,7 @@ pub(crate) fn slaves(slaves: &Vec<SlaveView>) -> String {
         "DONE",
         "FAILED",
         "COUNTED",
+        "RATE",
         "HEARD",
         "VERSION",
     ];
@@ -196,6 +197,7 @@ pub(crate) fn slaves(slaves: &Vec<SlaveView>) -> String {
             slave.completed.to_string(),
             slave.failed.to_string(),
             bytes(slave.bytes),
+            format!("{}/s", bytes(slave.bytes_per_second)),
             format!("{:.1} s ago", slave.last_heard_ms as f64 / 1000.0),
             slave.version.clone(),
         ]);

@@ -14,6 +14,7 @@ mod limits;
 mod lists;
 mod looks;
 mod nearby;
+mod query;
 mod receipt;
 mod restart;
 mod retention;

@@ -1,22 +1,15 @@
-//! `tally status`, `watch`, `result`, `rejects`, `cancel`, `delete` and `slaves`: one question to the
+//! `tally watch`, `result`, `rejects`, `cancel`, `delete` and `slaves`: one question to the
 //! master each.
 
-use tally_common::api::JobState;
+use tally_common::api::{JobState, LookQuery};
 
+use super::query;
 use super::submit::download;
-use crate::args::{DownloadArgs, JobArgs, MasterAddress, OutputFormat, StatusArgs};
+use crate::args::{DownloadArgs, JobArgs, MasterAddress, OutputFormat, ResultArgs};
 use crate::client::{Client, File, succeeded};
 use crate::exit::Kind;
 use crate::output::{self, Target, show};
 use crate::progress::Progress;
-
-pub(crate) async fn status(args: &StatusArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
-    match args.job {
-        Some(id) => show(format, &client.get(id).await?, output::job),
-        None => show(format, &client.list().await?, output::jobs),
-    }
-}
 
 pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.master.url).await?;
@@ -27,20 +20,34 @@ pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Resul
     succeeded(&job)
 }
 
-pub(crate) async fn result(args: &DownloadArgs) -> anyhow::Result<()> {
+pub(crate) async fn result(args: ResultArgs, format: OutputFormat) -> anyhow::Result<()> {
+    let ResultArgs { download: args, partial } = args;
     let mut client = Client::connect(&args.master.url).await?;
+    if partial || args.rows.are_some() {
+        let query = LookQuery { partial, ..LookQuery::default() };
+        let look = query::rows(&mut client, args.job, query, args.rows).await?;
+        return query::print(&look, format, Target::open(&args.out)?);
+    }
     let job = client.get(args.job).await?;
     succeeded(&job)?;
     if job.state != JobState::Succeeded {
         let state = job.state.as_str();
-        let message = format!("job {} is {state}; follow it with: tally watch {0}", job.id);
+        let message = format!(
+            "job {} is {state}; follow it with: tally watch {0}, or look at what has been counted so \
+             far: tally result {0} --partial",
+            job.id
+        );
         return Err(Kind::JobFailed.error(message));
     }
     download(&mut client, &job, &args.out).await
 }
 
-pub(crate) async fn rejects(args: &DownloadArgs) -> anyhow::Result<()> {
+pub(crate) async fn rejects(args: &DownloadArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.master.url).await?;
+    if args.rows.are_some() {
+        let look = query::rejects(&mut client, args.job, args.rows).await?;
+        return query::print(&look, format, Target::open(&args.out)?);
+    }
     let mut target = Target::open(&args.out)?;
     client.download(File::Rejects, args.job, &mut target).await?;
     target.finish()

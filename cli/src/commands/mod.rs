@@ -3,8 +3,10 @@
 mod count;
 pub(crate) mod doctor;
 mod jobs;
+pub(crate) mod list;
 pub(crate) mod manual;
 mod master;
+pub(crate) mod query;
 mod repair;
 mod slave;
 mod submit;
@@ -30,10 +32,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Slave(args) => services()?.block_on(slave::run(args)),
         Command::Count(args) => services()?.block_on(count::run(&args)),
         Command::Submit(args) => client()?.block_on(submit::run(&args, format)),
-        Command::Status(args) => client()?.block_on(jobs::status(&args, format)),
+        Command::Status(args) => client()?.block_on(list::run(&args, format)),
         Command::Watch(args) => client()?.block_on(jobs::watch(&args, format)),
-        Command::Result(args) => client()?.block_on(jobs::result(&args)),
-        Command::Rejects(args) => client()?.block_on(jobs::rejects(&args)),
+        Command::Result(args) => client()?.block_on(jobs::result(args, format)),
+        Command::Query(args) => client()?.block_on(query::run(args, format)),
+        Command::Rejects(args) => client()?.block_on(jobs::rejects(&args, format)),
         Command::Receipt(args) => client()?.block_on(jobs::receipt(&args, format)),
         Command::Verify(args) => services()?.block_on(verify::run(&args)),
         Command::Repair(args) => client()?.block_on(repair::run(&args, format)),
