@@ -14,6 +14,7 @@ use crate::commands::doctor::DoctorArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
+use crate::commands::top::TopArgs;
 use crate::exit;
 use crate::generate::GenerateArgs;
 use crate::spec_args::SpecArgs;
@@ -89,6 +90,8 @@ pub(crate) enum Command {
     Delete(JobArgs),
     /// Show the slaves that are joined
     Slaves(MasterAddress),
+    /// Watch the cluster on this terminal: rates, jobs, slaves
+    Top(TopArgs),
     /// Make test data
     Generate(GenerateArgs),
     /// Look for what keeps a cluster from working, and say what to do

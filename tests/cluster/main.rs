@@ -22,4 +22,6 @@ mod rogue;
 mod same;
 mod seed;
 mod submission;
+mod top;
+mod watch;
 mod wire;
