@@ -6,6 +6,23 @@ use uuid::Uuid;
 
 use tally_common::id::{JobId, SessionId};
 
+/// Measures how long something takes; decides nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// One that starts now.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since then.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Time since the coordinator's start, and of day.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {

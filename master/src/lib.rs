@@ -22,6 +22,7 @@ pub mod ledger;
 mod look;
 mod machine;
 pub mod merge;
+pub mod metrics;
 pub mod read_at;
 mod readers;
 mod removal;

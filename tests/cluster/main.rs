@@ -13,6 +13,7 @@ mod in_place;
 mod limits;
 mod lists;
 mod looks;
+mod metrics;
 mod nearby;
 mod query;
 mod receipt;

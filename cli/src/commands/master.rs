@@ -47,6 +47,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let grpc = listen(args.grpc).await?;
     let http = listen(args.http).await?;
     let socket = args.grpc_socket.as_deref().map(bind).transpose()?;
+    tally_master::metrics::install();
     let master = Master::start(config).await?;
     // Whoever started this waits for these two lines.
     eprintln!("gRPC on http://{}", grpc.local_addr()?);

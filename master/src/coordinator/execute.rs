@@ -10,13 +10,16 @@ use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_proto::convert::Assignment;
 
 use super::{Coordinator, Job, Message};
+use crate::clock::Stopwatch;
 use crate::cluster::Verdict;
 use crate::finish::{self, FinishError, FinishJob, Finished};
 use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
+use crate::metrics;
 use crate::removal::{remove, remove_gently};
 
 impl Coordinator {
     pub(super) fn execute(&mut self, command: Command) {
+        metrics::command(&command);
         match command {
             Command::Assign { session, job, number, message_id, attempt } => {
                 self.assign(session, job, number, (message_id, attempt));
@@ -26,7 +29,7 @@ impl Coordinator {
                     session.cancel(message_id, attempt);
                 }
             }
-            Command::KeepRun { job, number, message_id, upload } => {
+            Command::KeepRun { job, number, message_id, upload, .. } => {
                 self.run_kept(job, number, message_id, upload);
             }
             Command::DropUpload { upload, reply } => self.drop_upload(upload, reply),
@@ -140,7 +143,9 @@ impl Coordinator {
         };
         let Some(own) = self.own.upgrade() else { return };
         spawn_blocking(move || {
+            let watch = Stopwatch::start();
             let finished = finish::run(&finish);
+            metrics::merged(watch.elapsed());
             // A coordinator that has stopped needs no answer.
             let _ = own.blocking_send(Message::Finished { job: id, finished });
         });

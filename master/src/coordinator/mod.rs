@@ -7,6 +7,7 @@ mod answer;
 mod execute;
 pub(crate) mod fault;
 mod job;
+mod measure;
 mod message;
 mod open;
 mod record;
@@ -36,6 +37,7 @@ use crate::disk::Disk;
 use crate::feed::Feed;
 use crate::intake::Cut;
 use crate::ledger::{Command, Event, Ledger, UploadId};
+use crate::metrics;
 use crate::readers::Readers;
 use crate::runs::ReceivedRun;
 use crate::store::{Row, Store, StoreError};
@@ -244,6 +246,7 @@ impl Coordinator {
         if of_slaves && self.leaving.is_some() {
             return;
         }
+        metrics::event(&event);
         for command in self.ledger.apply(event, self.clock.now()) {
             match command {
                 Command::Persist(fact) => self.record(fact),
@@ -390,6 +393,7 @@ impl Coordinator {
 
     fn tick(&mut self) {
         let low = self.disk.look();
+        self.measure();
         if self.stuck {
             return;
         }

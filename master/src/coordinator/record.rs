@@ -7,12 +7,14 @@ use tally_common::id::{JobId, TaskNumber};
 use super::execute::explain;
 use super::{Coordinator, Job};
 use crate::ledger::{Fact, Outcome, UploadId};
+use crate::metrics;
 use crate::runs::run_path;
 use crate::store::{KeptRow, Row};
 
 impl Coordinator {
     /// Puts a fact among those that are written next.
     pub(super) fn record(&mut self, fact: Fact) {
+        metrics::fact(&fact);
         match fact {
             Fact::JobOpened { job, .. } => self.record_opened(job),
             Fact::TaskCut { job, number, .. } => {
@@ -74,6 +76,7 @@ impl Coordinator {
             job.error = Some(explain(failure, job));
         }
         job.ended = Some((now, ended_ms));
+        metrics::job_ended(outcome, job.earlier + now.saturating_sub(job.opened));
         job.expires_ms = Some(ended_ms + self.config.retain.as_millis() as u64);
         let revises = job.revises.take().filter(|_| *outcome == Outcome::Succeeded);
         self.rows.extend(revises.map(|view| Row::Revised { view }));

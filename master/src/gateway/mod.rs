@@ -9,6 +9,7 @@ mod legacy;
 mod list;
 mod listen;
 mod look;
+mod metrics;
 mod openapi;
 mod problem;
 mod spec;
@@ -76,6 +77,7 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
         .layer(limit)
+        .layer(from_fn(metrics::count))
         .with_state(jobs)
 }
 
@@ -102,6 +104,7 @@ fn routes() -> OpenApiRouter<Jobs> {
         .routes(routes!(jobs::slaves))
         .routes(routes!(jobs::cluster))
         .routes(routes!(events::cluster))
+        .routes(routes!(metrics::show))
         .routes(routes!(health::health))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))

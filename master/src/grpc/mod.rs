@@ -6,12 +6,14 @@ mod cluster;
 mod errors;
 mod jobs;
 mod listen;
+mod metrics;
 mod stream;
 mod views;
 mod watch;
 
 use std::future::Future;
 
+use axum::middleware::from_fn;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -83,5 +85,6 @@ pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
         .expect("the compiled-in descriptors are valid");
     let routes = Routes::new(health_service).add_service(reflection);
     let routes = routes.add_service(cluster).add_service(jobs);
-    bulk::add(routes.into_axum_router(), of_jobs, of_cluster).into()
+    let routes = bulk::add(routes.into_axum_router(), of_jobs, of_cluster);
+    routes.layer(from_fn(metrics::count)).into()
 }

@@ -98,6 +98,7 @@ impl Ledger {
         };
         let message_id = MessageId::of_task(id, number);
         let Some(attempt) = job.assign(number, session) else { return };
+        self.counts.started += 1;
         if job.queue.is_empty() {
             self.rota.remove(id);
         }

@@ -47,15 +47,17 @@ impl Ledger {
             // It may have been the last that waited.
             self.rota.remove(id);
         }
-        if let Some(started) = held.and_then(|(_, held)| held.started) {
-            job.took(now.saturating_sub(started));
+        let started = held.and_then(|(_, held)| held.started);
+        let took = started.map(|started| now.saturating_sub(started));
+        if let Some(took) = took {
+            job.took(took);
         }
         if let Some(session) = self.sessions.get_mut(&session) {
             session.completed += 1;
             self.false_partials.remove(&session.slave);
         }
         self.persist(Fact::PartialKept { job: id, number, totals, groups });
-        self.commands.push(Command::KeepRun { job: id, number, message_id, upload });
+        self.commands.push(Command::KeepRun { job: id, number, message_id, upload, took });
         for other in others {
             // The slot of the attempt that gave the answer is free already.
             self.take_back(other.session, message_id, other.attempt);
@@ -92,10 +94,13 @@ impl Ledger {
         let Some(job) = self.live_job(id) else { return };
         let Some(failures) = job.fail_attempt(number, attempt, slave) else { return };
         let last = job.task(number).is_none_or(|task| task.live.is_empty());
-        if last && failures >= max_attempts {
+        let poison = last && failures >= max_attempts;
+        job.retries += u32::from(!poison);
+        self.counts.failed += 1;
+        self.counts.retried += u64::from(!poison);
+        if poison {
             return self.fail(id, Failure::Poison { number, attempts: failures, error });
         }
-        job.retries += 1;
         // Where another attempt is under way it may yet succeed.
         if last {
             // The last bits of a UUID v5 are as good as drawn, and the same in every run.

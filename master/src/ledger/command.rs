@@ -1,5 +1,7 @@
 //! What the ledger wants done.
 
+use std::time::Duration;
+
 use tally_common::api::Priority;
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_common::run::TaskTotals;
@@ -43,6 +45,8 @@ pub enum Command {
         message_id: MessageId,
         /// The run's bytes.
         upload: UploadId,
+        /// How long the attempt took that gave it, if that was still under way.
+        took: Option<Duration>,
     },
     /// Drop a partial.
     DropUpload {

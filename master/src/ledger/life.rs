@@ -138,6 +138,7 @@ impl Ledger {
         }
         if let Some(job) = self.live_job(id) {
             job.retries += 1;
+            self.counts.retried += 1;
         }
         self.enqueue(id, number);
     }

@@ -35,7 +35,7 @@ use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 pub use command::{Command, Fact, Failure, Merge, Outcome, Refusal};
 pub use event::{Event, RestoredTask, UploadId};
 pub use policy::Policy;
-pub use view::{JobSummary, SessionSummary, TaskState, TaskSummary};
+pub use view::{Counts, JobSummary, SessionSummary, TaskState, TaskSummary};
 
 use attempts::Arrived;
 use job::Job;
@@ -73,6 +73,8 @@ pub struct Ledger {
     /// Tasks that wait until they are tried again, by when. An entry whose task has moved on
     /// meanwhile means nothing.
     retries: BTreeSet<(Duration, JobId, TaskNumber)>,
+    /// What became of attempts, over all jobs that there ever were.
+    counts: Counts,
     /// What the event at hand has led to so far.
     commands: Vec<Command>,
 }
@@ -95,6 +97,7 @@ impl Ledger {
             tasks: HashMap::new(),
             rota: Rota::default(),
             retries: BTreeSet::new(),
+            counts: Counts::default(),
             commands: Vec::new(),
         }
     }

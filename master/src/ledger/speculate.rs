@@ -31,6 +31,7 @@ impl Ledger {
             if let Some(session) = self.second_slave(&straggler) {
                 if let Some(job) = self.jobs.get_mut(&straggler.job) {
                     job.speculated += 1;
+                    self.counts.speculated += 1;
                 }
                 self.assign(session, straggler.job, straggler.number);
             }

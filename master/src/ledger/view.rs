@@ -50,6 +50,19 @@ impl JobSummary {
     }
 }
 
+/// What became of attempts since the ledger was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Given to a slave.
+    pub started: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Failed, or their answer was lost, and followed by another one.
+    pub retried: u64,
+    /// Second ones at a task that took long.
+    pub speculated: u64,
+}
+
 /// A session, as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionSummary {
@@ -112,6 +125,11 @@ impl Ledger {
     /// All jobs that have been neither deleted nor forgotten, in order of opening.
     pub fn jobs(&self) -> impl Iterator<Item = (&JobId, JobSummary)> {
         self.opened.values().filter_map(|id| Some((id, self.job(id)?)))
+    }
+
+    /// What became of attempts so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// A session, as it is.

@@ -23,6 +23,7 @@ use crate::decompress::{Decompress, DecompressError, Encoding};
 use crate::direct::DirectWriter;
 use crate::disk::Disk;
 use crate::intake::{IntakeError, Taken, TaskSize};
+use crate::metrics;
 use sink::Sink;
 
 pub(crate) use upload::{Piece, Received, ResumePoint, is_stored_compressed};
@@ -111,7 +112,10 @@ impl Reception {
         loop {
             match from.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(n) => decoder.feed(&buffer[..n], &mut |plain| sink.write(plain))?,
+                Ok(n) => {
+                    metrics::input_sent(n);
+                    decoder.feed(&buffer[..n], &mut |plain| sink.write(plain))?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -155,6 +159,7 @@ impl Reception {
             if n == 0 {
                 break;
             }
+            metrics::input_sent(n);
             sink.write(&buffer[..n])?;
         }
         sink.end()

@@ -16,6 +16,7 @@ use super::{InputError, Reception, read_up_to};
 use crate::coordinator::{InputInfo, Message};
 use crate::direct::DirectWriter;
 use crate::intake::{Cut, Intake, IntakeError, Taken};
+use crate::metrics;
 
 pub(super) struct Sink {
     reception: Arc<Reception>,
@@ -88,6 +89,7 @@ impl Sink {
     fn new_from(&mut self, len: usize) -> Result<usize, InputError> {
         self.reception.check_wanted()?;
         self.reception.meter.received.fetch_add(len as u64, Ordering::Relaxed);
+        metrics::input(len);
         let known = self.skip.min(len as u64);
         self.skip -= known;
         Ok(known as usize)

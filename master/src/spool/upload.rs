@@ -20,6 +20,7 @@ use crate::coordinator::Message;
 use crate::decompress::{Decompress, Encoding};
 use crate::direct::DirectWriter;
 use crate::intake::Taken;
+use crate::metrics;
 
 /// Bytes of a compressed upload after which what has come is made durable, so that no more than that
 /// has to be sent again after a crash.
@@ -150,6 +151,7 @@ impl Incoming<'_> {
 
     fn take(&mut self, data: &Bytes) -> Result<(), InputError> {
         self.received.add(data);
+        metrics::input_sent(data.len());
         if let Some(announced) = self.announced
             && self.received.bytes > announced
         {

@@ -15,6 +15,9 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 use thiserror::Error;
 
+use crate::clock::Stopwatch;
+use crate::metrics;
+
 pub(crate) use read::{StoredJob, StoredKey, StoredTask};
 pub(crate) use row::{KeptRow, Row};
 
@@ -108,6 +111,13 @@ impl Store {
 
     /// Writes rows, all or none. What is written once more changes nothing.
     pub(crate) async fn commit(&self, rows: &[Row]) -> Result<(), StoreError> {
+        let watch = Stopwatch::start();
+        let written = self.write(rows).await;
+        metrics::committed(watch.elapsed(), written.is_err());
+        written
+    }
+
+    async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
         let mut transaction = self.0.begin().await?;
         for row in rows {
             row.write(&mut transaction).await?;

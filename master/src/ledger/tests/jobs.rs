@@ -58,7 +58,7 @@ fn facts_come_before_what_acknowledges_them() {
         bench.apply_all(arrived),
         [
             Command::Persist(kept),
-            Command::KeepRun { job, number: 0, message_id, upload },
+            Command::KeepRun { job, number: 0, message_id, upload, took: None },
             Command::StartMerge { job, outcome: Merge::Result },
         ]
     );

@@ -119,7 +119,7 @@ impl Mistake {
         if (*reply == Refusal::Duplicate) == (self == Self::KeepsDuplicates) {
             let job = JobId::from_uuid(Uuid::nil());
             let (message_id, upload) = (*message_id, *upload);
-            *command = Command::KeepRun { job, number: 0, message_id, upload };
+            *command = Command::KeepRun { job, number: 0, message_id, upload, took: None };
         }
     }
 }

@@ -1,0 +1,254 @@
+//! What the master counts and measures, for Prometheus. Names and meanings are in [`names`]; the ledger's
+//! share comes in by its events, commands and facts ([`ledger`]), so that the ledger itself stays pure.
+//!
+//! Nothing is counted by row or by record, only by task, batch, frame, request: the hot path never comes
+//! here. No label holds what a user has named; each has a handful of values. A process that has not called
+//! [`install`] counts nothing, at the cost of a look at an atomic.
+
+mod ledger;
+mod names;
+mod process;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::{MissedTickBehavior, interval};
+
+use tally_common::api::{DiskView, JobState, Priority};
+
+pub(crate) use ledger::{command, event, fact};
+pub use names::{Kind, METRICS, Metric};
+
+use crate::ledger::{Counts, Outcome};
+
+/// How often what histograms have been told is put into their buckets. Until then each value takes eight
+/// bytes; the requests of five seconds are a bound on these.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Begins to count in this process. A second call, or one in a process that counts for another recorder
+/// already, changes nothing. Must be called within a tokio runtime.
+pub fn install() {
+    let handle = HANDLE.get_or_init(|| {
+        let mut builder = PrometheusBuilder::new();
+        for metric in METRICS {
+            if let Kind::Histogram(buckets) = metric.kind {
+                let name = Matcher::Full(metric.name.to_owned());
+                // It refuses an empty list alone, and none is.
+                builder = builder.set_buckets_for_metric(name, buckets).ok()?;
+            }
+        }
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        ::metrics::set_global_recorder(recorder).ok()?;
+        for metric in METRICS {
+            metric.describe();
+        }
+        begin();
+        tokio::spawn(upkeep(handle.clone()));
+        Some(handle)
+    });
+    if handle.is_none() {
+        tracing::warn!("nothing is measured: this process has a recorder of another kind");
+    }
+}
+
+/// Whether anything is counted here.
+pub(crate) fn is_installed() -> bool {
+    HANDLE.get().is_some_and(Option::is_some)
+}
+
+/// All that was counted, in Prometheus's text format; `None` where nothing is.
+pub(crate) fn render() -> Option<String> {
+    let handle = HANDLE.get()?.as_ref()?;
+    process::look();
+    Some(handle.render())
+}
+
+async fn upkeep(handle: PrometheusHandle) {
+    let mut times = interval(UPKEEP);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// Shows each series whose labels are known beforehand from the start: a rate needs a first value, and an
+/// alert on what has never happened needs a zero.
+fn begin() {
+    gauge!(names::BUILD_INFO, "version" => tally_proto::BUILD).set(1);
+    for priority in [Priority::High, Priority::Default, Priority::Low] {
+        counter!(names::JOBS_OPENED, "priority" => priority.as_str()).absolute(0);
+    }
+    for outcome in ["succeeded", "failed", "cancelled"] {
+        counter!(names::JOBS_ENDED, "outcome" => outcome).absolute(0);
+        let _ = histogram!(names::JOB_SECONDS, "outcome" => outcome);
+    }
+    for verdict in ["accepted", "duplicate", "rejected"] {
+        counter!(names::PARTIALS, "verdict" => verdict).absolute(0);
+    }
+    for reason in ["left", "silent"] {
+        counter!(names::SESSIONS_LOST, "reason" => reason).absolute(0);
+    }
+    for kind in LISTENERS {
+        gauge!(names::LISTENERS, "kind" => kind).set(0);
+    }
+    for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
+        match metric.kind {
+            Kind::Counter => counter!(metric.name).absolute(0),
+            Kind::Gauge => gauge!(metric.name).set(0),
+            Kind::Histogram(_) => drop(histogram!(metric.name)),
+        }
+    }
+}
+
+/// Kinds of streams that somebody may listen to.
+const LISTENERS: [&str; 3] = ["events", "job_events", "socket_io"];
+
+/// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`.
+pub fn listeners(kind: &'static str, delta: i32) {
+    gauge!(names::LISTENERS, "kind" => kind).increment(delta);
+}
+
+/// A job has ended, so long after it was opened.
+pub(crate) fn job_ended(outcome: &Outcome, took: Duration) {
+    let outcome = outcome_name(outcome);
+    histogram!(names::JOB_SECONDS, "outcome" => outcome).record(took);
+}
+
+fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => JobState::Succeeded.as_str(),
+        Outcome::Failed(_) => JobState::Failed.as_str(),
+        Outcome::Cancelled => JobState::Cancelled.as_str(),
+    }
+}
+
+/// A merge has ended, well or not.
+pub(crate) fn merged(took: Duration) {
+    histogram!(names::MERGE_SECONDS).record(took);
+}
+
+/// The store has written a batch of facts, or could not.
+pub(crate) fn committed(took: Duration, failed: bool) {
+    histogram!(names::STORE_COMMIT_SECONDS).record(took);
+    if failed {
+        counter!(names::STORE_FAILURES).increment(1);
+    }
+}
+
+/// Bytes of input have come, as they were sent or as they lie.
+pub(crate) fn input_sent(bytes: usize) {
+    counter!(names::INPUT_SENT_BYTES).increment(bytes as u64);
+}
+
+/// Bytes of input have come, decompressed.
+pub(crate) fn input(bytes: usize) {
+    counter!(names::INPUT_BYTES).increment(bytes as u64);
+}
+
+/// An HTTP request has been answered: its route's pattern, its method, `2xx` or the like.
+pub(crate) fn http_request(
+    route: &str,
+    method: &'static str,
+    status: &'static str,
+    took: Duration,
+) {
+    let route = route.to_owned();
+    counter!(names::HTTP_REQUESTS, "route" => route.clone(), "method" => method, "status" => status)
+        .increment(1);
+    histogram!(names::HTTP_REQUEST_SECONDS, "route" => route, "method" => method).record(took);
+}
+
+/// So many HTTP requests more (or fewer) wait for their answer.
+pub(crate) fn http_in_flight(delta: i32) {
+    gauge!(names::HTTP_IN_FLIGHT).increment(delta);
+}
+
+/// A gRPC call has ended.
+pub(crate) fn grpc_call(method: &str, code: &'static str) {
+    let method = method.to_owned();
+    counter!(names::GRPC_CALLS, "method" => method, "code" => code).increment(1);
+}
+
+/// So many gRPC calls more (or fewer) are under way.
+pub(crate) fn grpc_in_flight(delta: i32) {
+    gauge!(names::GRPC_IN_FLIGHT).increment(delta);
+}
+
+/// What there is now of what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Now {
+    /// Jobs that have not ended, by state.
+    pub(crate) receiving: u32,
+    pub(crate) running: u32,
+    pub(crate) merging: u32,
+    pub(crate) tasks_queued: u32,
+    pub(crate) tasks_running: u32,
+    /// Jobs that have not ended, and their tasks that wait: high, default, low.
+    pub(crate) queue: [(u32, u32); 3],
+    pub(crate) sessions: u32,
+    pub(crate) workers: u32,
+    pub(crate) quarantined: u32,
+    pub(crate) disk: DiskView,
+    /// Milliseconds since 1970 when the master started.
+    pub(crate) started_ms: u64,
+}
+
+/// Shows what there is now, and what the ledger has counted so far.
+pub(crate) fn now(now: &Now, counts: &Counts) {
+    for (state, jobs) in [
+        (JobState::Receiving, now.receiving),
+        (JobState::Running, now.running),
+        (JobState::Merging, now.merging),
+    ] {
+        gauge!(names::JOBS, "state" => state.as_str()).set(jobs);
+    }
+    gauge!(names::TASKS, "state" => "queued").set(now.tasks_queued);
+    gauge!(names::TASKS, "state" => "running").set(now.tasks_running);
+    let priorities = [Priority::High, Priority::Default, Priority::Low];
+    for (priority, (jobs, tasks)) in priorities.into_iter().zip(now.queue) {
+        gauge!(names::QUEUE_JOBS, "priority" => priority.as_str()).set(jobs);
+        gauge!(names::QUEUE_TASKS, "priority" => priority.as_str()).set(tasks);
+    }
+    gauge!(names::SESSIONS).set(now.sessions);
+    gauge!(names::WORKERS).set(now.workers);
+    gauge!(names::QUARANTINED).set(now.quarantined);
+    gauge!(names::DISK_SIZE).set(now.disk.total as f64);
+    gauge!(names::DISK_FREE).set(now.disk.free as f64);
+    gauge!(names::DISK_RESERVE).set(now.disk.reserve as f64);
+    gauge!(names::DISK_FULL).set(u32::from(now.disk.full));
+    gauge!(names::START_TIME).set(now.started_ms as f64 / 1000.0);
+    counter!(names::ATTEMPTS_STARTED).absolute(counts.started);
+    counter!(names::ATTEMPTS_FAILED).absolute(counts.failed);
+    counter!(names::ATTEMPTS_RETRIED).absolute(counts.retried);
+    counter!(names::ATTEMPTS_SPECULATED).absolute(counts.speculated);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_prometheus_names_and_each_stands_once() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(name.starts_with("tally_"), "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+            let counts = matches!(metric.kind, Kind::Counter);
+            assert_eq!(name.ends_with("_total"), counts, "{name}");
+            if let Kind::Histogram(buckets) = metric.kind {
+                assert!(name.ends_with("_seconds"), "{name}");
+                assert!(!buckets.is_empty() && buckets.is_sorted(), "{name}");
+            }
+        }
+    }
+}
