@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// tally_master=debug [default: info for master and slave, else warn]
     #[arg(long, global = true, value_name = "LEVEL", env = "TALLY_LOG")]
     pub(crate) log: Option<String>,
+    /// How that is written: a text for people, or a JSON object a line
+    #[arg(long, global = true, value_enum, default_value = "text", env = "TALLY_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
     /// Config file (TOML): a table for each subcommand, with keys named as its flags [default:
     /// ./tally.toml or ~/.config/tally/config.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE", env = "TALLY_CONFIG")]
@@ -45,6 +48,25 @@ pub(crate) enum OutputFormat {
     Table,
     /// For programs: the JSON of the HTTP reference
     Json,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// For programs: an object a line
+    Json,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct SpanArgs {
+    /// Send spans to the OpenTelemetry collector at this URL, by OTLP over gRPC, such as
+    /// http://127.0.0.1:4317
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "TALLY_OTLP")]
+    pub(crate) otlp: Option<String>,
 }
 
 /// How bytes are compressed between a slave and its master.
@@ -187,6 +209,8 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]
     pub(crate) sweep: Duration,
+    #[command(flatten)]
+    pub(crate) spans: SpanArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -215,6 +239,8 @@ pub(crate) struct SlaveArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds,
         env = "TALLY_GRACE")]
     pub(crate) grace: Duration,
+    #[command(flatten)]
+    pub(crate) spans: SpanArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -78,7 +78,7 @@ pub(crate) fn is_broken(status: &Status) -> bool {
 
 /// Says on stderr what went wrong, and gives the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("tally: {error:#}");
+    crate::log::complain(&format!("tally: {error:#}"));
     ExitCode::from(code(error))
 }
 

@@ -7,7 +7,10 @@ mod config;
 mod embedded;
 mod exit;
 mod generate;
+mod log;
 mod memory;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod output;
 mod progress;
 mod spec_args;
@@ -28,8 +31,13 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => error.exit(),
     };
-    output::start_log(&args);
-    match commands::run(args) {
+    let log = match log::start(&args) {
+        Ok(log) => log,
+        Err(error) => return exit::report(&error),
+    };
+    let done = commands::run(args);
+    log.finish();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }

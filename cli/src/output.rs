@@ -1,32 +1,18 @@
-//! What is shown: tables and JSON on stdout, the log on stderr; and files that appear whole or not
-//! at all.
+//! What is shown: tables and JSON on stdout; and files that appear whole or not at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
-use tracing_subscriber::EnvFilter;
 
 use tally_common::api::{FullReceipt, JobView, SlaveView};
 use tally_master::direct::DirectWriter;
 
-use crate::args::{Args, Command, OutputFormat};
-
-/// Sends the log to stderr.
-pub(crate) fn start_log(args: &Args) {
-    let service = matches!(args.command, Command::Master(_) | Command::Slave(_));
-    let level = args.log.as_deref().unwrap_or(if service { "info" } else { "warn" });
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
-        .with_writer(io::stderr)
-        .with_ansi(colours)
-        .init();
-}
+use crate::args::OutputFormat;
 
 /// Shows `value` as JSON, or what `table` makes of it.
 pub(crate) fn show<T: Serialize>(

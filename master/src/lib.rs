@@ -30,3 +30,4 @@ mod runs;
 pub mod server;
 pub mod spool;
 mod store;
+mod trace;

@@ -65,6 +65,7 @@ mod tests {
             groups: 0,
             crc32c: 0,
             frames: Vec::new(),
+            span: tracing::Span::none(),
         }
     }
 

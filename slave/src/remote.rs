@@ -17,7 +17,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use tracing::debug;
+use tracing::{Instrument, Span, debug, debug_span};
 
 use tally_common::backoff::Backoff;
 use tally_common::id::{MessageId, SessionId};
@@ -57,6 +57,8 @@ pub(crate) struct Origin {
     pub(crate) read_spool: Vec<PathBuf>,
     /// How they may be compressed on their way.
     pub(crate) compression: Option<Compression>,
+    /// What it takes to fetch them is part of this.
+    pub(crate) span: Span,
 }
 
 /// Something of a task on its way to the worker.
@@ -128,7 +130,8 @@ fn start(
     wait: Duration,
 ) -> mpsc::Receiver<Result<Fetched, SourceError>> {
     let (pieces, source) = mpsc::channel(FRAMES_AHEAD);
-    tokio::spawn(async move {
+    let span = debug_span!(parent: &origin.span, "fetch", again);
+    let fetch = async move {
         // Even none would take until the timer's next tick.
         if !wait.is_zero() {
             sleep(wait).await;
@@ -156,7 +159,8 @@ fn start(
             // A receiver that is gone has lost interest.
             let _ = pieces.send(Err(source_error(&status))).await;
         }
-    });
+    };
+    tokio::spawn(fetch.instrument(span));
     source
 }
 

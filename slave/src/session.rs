@@ -14,11 +14,12 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, debug_span, info, warn};
 
 use tally_common::id::{Attempt, MessageId, SessionId};
 use tally_proto::convert::{Assignment, SlaveHello};
 use tally_proto::frames::Compression;
+use tally_proto::trace;
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::{self, MasterCommand, SlaveEvent, master_command, slave_event};
 
@@ -247,14 +248,24 @@ impl Slave {
 
     async fn start(&mut self, assignment: Assignment, link: &Link) {
         let attempt = (assignment.message_id, assignment.attempt);
-        debug!(message_id = %attempt.0, attempt = attempt.1, job = %assignment.job, "assigned");
-        let progress = Progress::default();
+        let span = debug_span!(
+            parent: None,
+            "task",
+            message_id = %attempt.0,
+            attempt = attempt.1,
+            job = %assignment.job,
+            number = assignment.number,
+        );
+        trace::adopt(&span, assignment.trace);
+        span.in_scope(|| debug!("assigned"));
+        let progress = Progress::within(span.clone());
         let origin = remote::Origin {
             channel: link.channel.clone(),
             task: attempt.0,
             session: link.session,
             read_spool: self.config.read_spool.clone(),
             compression: link.compression,
+            span,
         };
         let source = Box::new(remote::fetch(origin));
         let execution = Execution { assignment, source, progress: progress.clone() };
@@ -371,12 +382,14 @@ impl Link {
     fn hand_in(&mut self, partial: crate::worker::Partial) {
         let (channel, session, id) = (self.channel.clone(), self.session, partial.message_id);
         let compression = self.compression;
-        self.returns.spawn(async move {
+        let span = debug_span!(parent: &partial.span, "return", bytes = partial.bytes());
+        let hand_in = async move {
             let verdict = remote::hand_in(channel, session, partial, compression).await;
             if verdict.is_err() {
                 sleep(HAND_IN_PAUSE).await;
             }
             (id, verdict)
-        });
+        };
+        self.returns.spawn(hand_in.instrument(span));
     }
 }

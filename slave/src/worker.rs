@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tracing::{Span, debug_span};
 
 use tally_common::id::{Attempt, JobId, MessageId, SessionId};
 use tally_common::limits::FRAME_BYTES;
@@ -53,13 +54,25 @@ pub enum SourceError {
 }
 
 /// What one attempt shares between the worker that runs it and the session that follows it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Progress {
     cancelled: Arc<AtomicBool>,
     bytes: Arc<AtomicU64>,
+    span: Span,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::within(Span::none())
+    }
 }
 
 impl Progress {
+    /// Of an attempt that is part of `span`.
+    pub fn within(span: Span) -> Self {
+        Self { cancelled: Arc::default(), bytes: Arc::default(), span }
+    }
+
     /// Tells the worker to stop at the next piece.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -101,6 +114,8 @@ pub struct Partial {
     pub crc32c: u32,
     /// The run, in pieces of one frame.
     pub frames: Vec<Bytes>,
+    /// What it takes to hand it in is part of this.
+    pub span: Span,
 }
 
 impl Partial {
@@ -227,12 +242,13 @@ fn work(waiting: &Mutex<Receiver<Execution>>, outcomes: &mpsc::Sender<Outcome>) 
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut execution) = next else { return };
         let (id, attempt) = (execution.assignment.message_id, execution.assignment.attempt);
-        let counted = catch_unwind(AssertUnwindSafe(|| kernels.count(&mut execution)))
-            .unwrap_or_else(|panic| {
-                // What a panic left behind is not to be trusted with another task.
-                kernels = Kernels::default();
-                Err(WorkError::Panicked(panic_message(panic.as_ref())))
-            });
+        let span = debug_span!(parent: &execution.progress.span, "count");
+        let counting = || span.in_scope(|| kernels.count(&mut execution));
+        let counted = catch_unwind(AssertUnwindSafe(counting)).unwrap_or_else(|panic| {
+            // What a panic left behind is not to be trusted with another task.
+            kernels = Kernels::default();
+            Err(WorkError::Panicked(panic_message(panic.as_ref())))
+        });
         let outcome = match counted {
             Ok(partial) => Outcome::Counted(partial),
             Err(error) => Outcome::Failed(id, attempt, error),
@@ -309,7 +325,8 @@ fn count(kernel: &mut Kernel, execution: &mut Execution) -> Result<Partial, Work
     let (frames, summary) = run.finish(totals)?;
     let (frames, crc32c) = frames.finish();
     let (message_id, attempt) = (assignment.message_id, assignment.attempt);
-    Ok(Partial { message_id, attempt, totals, groups: summary.groups, crc32c, frames })
+    let span = execution.progress.span.clone();
+    Ok(Partial { message_id, attempt, totals, groups: summary.groups, crc32c, frames, span })
 }
 
 /// A writer that keeps what it is given in pieces of one frame, so that a run is never copied into

@@ -24,5 +24,6 @@ mod same;
 mod seed;
 mod submission;
 mod top;
+mod traces;
 mod watch;
 mod wire;

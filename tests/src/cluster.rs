@@ -207,6 +207,8 @@ fn try_start_master(
     let mut master = Process::start("master", command);
     let url = |line: String| {
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        // In a log of JSON it ends with the text that it stands in.
+        let url = url.and_then(|url| url.split('"').next());
         url.expect("the line names a URL").to_owned()
     };
     let grpc = url(master.says_or_ends("gRPC on http://")?);

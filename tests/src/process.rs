@@ -84,6 +84,14 @@ impl Process {
         log.iter().filter(|line| line.contains(text)).count()
     }
 
+    /// All that it has said so far.
+    ///
+    /// # Panics
+    /// Never: who writes the lines does not panic.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no writer panics").clone()
+    }
+
     /// Whether it has stopped.
     ///
     /// # Panics

@@ -128,6 +128,7 @@ impl Answers {
                 crc32c: task.crc32c,
                 spec: spec.clone(),
                 layout: Layout { delimiter, fields: 3, keys, values },
+                trace: None,
             };
             if self.find(&assignment).is_none() {
                 let mut bytes = vec![0; usize::try_from(task.bytes)?];

@@ -17,6 +17,7 @@ use tally_master::server::Master;
 use super::stop_signal;
 use crate::args::MasterArgs;
 use crate::exit::Kind;
+use crate::log::say;
 
 pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let stop = stop_signal()?;
@@ -50,10 +51,10 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     tally_master::metrics::install();
     let master = Master::start(config).await?;
     // Whoever started this waits for these two lines.
-    eprintln!("gRPC on http://{}", grpc.local_addr()?);
-    eprintln!("HTTP on http://{}", http.local_addr()?);
+    say(&format!("gRPC on http://{}", grpc.local_addr()?));
+    say(&format!("HTTP on http://{}", http.local_addr()?));
     if let Some((_, at)) = &socket {
-        eprintln!("gRPC also on unix:{}", at.0.display());
+        say(&format!("gRPC also on unix:{}", at.0.display()));
     }
     let (unix, _at) = socket.unzip();
     let grpc = Listener::from(grpc).with_unix(unix);

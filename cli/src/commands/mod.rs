@@ -75,7 +75,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            eprintln!("tally: stopped by a second signal");
+            crate::log::complain("tally: stopped by a second signal");
             std::process::exit(1);
         });
     })

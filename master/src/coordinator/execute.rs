@@ -16,6 +16,7 @@ use crate::finish::{self, FinishError, FinishJob, Finished};
 use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
 use crate::metrics;
 use crate::removal::{remove, remove_gently};
+use crate::trace;
 
 impl Coordinator {
     pub(super) fn execute(&mut self, command: Command) {
@@ -70,8 +71,9 @@ impl Coordinator {
             crc32c: task.cut.crc32c,
             spec: job.spec().clone(),
             layout: job.inputs[task.input as usize].layout.clone(),
+            trace: None,
         };
-        if !known.assign(assignment, number) {
+        if !known.assign(assignment, number, &job.span) {
             // It will be found dead by its missing heartbeats, and its tasks handed out again.
             warn!(%session, name = %known.hello.name, "a slave does not read its commands");
         }
@@ -83,7 +85,7 @@ impl Coordinator {
         let (head, totals) = (run.head, run.totals);
         let mut name = Job::LEFT;
         if let Some(session) = self.sessions.get_mut(&head.session) {
-            session.release(message_id);
+            session.release(message_id, "accepted");
             session.bytes += totals.bytes;
             session.records += totals.records;
             name = &session.hello.name;
@@ -102,12 +104,21 @@ impl Coordinator {
         let Some((run, waiting)) = self.uploads.remove(&upload) else { return };
         debug!(message_id = %run.head.message_id, ?reply, "partial dropped");
         if let Some(session) = self.sessions.get_mut(&run.head.session) {
-            session.release(run.head.message_id);
+            let duplicate = matches!(reply, Refusal::Duplicate);
+            let verdict = if duplicate { "duplicate" } else { "rejected" };
+            session.release(run.head.message_id, verdict);
         }
         let _ = waiting.send(match reply {
             Refusal::Duplicate => Verdict::Duplicate,
             Refusal::Rejected(reason) => Verdict::Rejected(reason),
         });
+    }
+
+    /// A slave's attempt has failed: it holds the task no longer.
+    pub(super) fn attempt_failed(&mut self, session: SessionId, id: MessageId, attempt: Attempt) {
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.failed(id, attempt);
+        }
     }
 
     fn start_merge(&mut self, id: JobId, merge: Merge) {
@@ -142,9 +153,11 @@ impl Coordinator {
             durable: self.config.durable,
         };
         let Some(own) = self.own.upgrade() else { return };
+        let span = trace::merge(&job.span, id, finish.tasks.len());
         spawn_blocking(move || {
             let watch = Stopwatch::start();
-            let finished = finish::run(&finish);
+            let finished = span.in_scope(|| finish::run(&finish));
+            drop(span);
             metrics::merged(watch.elapsed());
             // A coordinator that has stopped needs no answer.
             let _ = own.blocking_send(Message::Finished { job: id, finished });
@@ -187,6 +200,7 @@ impl Coordinator {
         info!(job = %id, ?outcome, "job ended");
         self.publish(id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.span.record("outcome", metrics::outcome_name(outcome));
         job.end();
         let folder = job.folder.clone();
         let rejects = !job.rejects.is_empty();

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tracing::Span;
 
 use tally_common::api::{
     JobState, JobView, Progress, Receipt, RejectView, ResultInfo, Share, TaskCounts, timestamp,
@@ -21,6 +22,7 @@ use crate::intake::{Cut, Taken};
 use crate::ledger::JobSummary;
 use crate::spool::Piece;
 use crate::store::{KeptRow, StoredTask};
+use crate::trace;
 
 /// A task's place in its job's inputs.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,8 @@ pub(super) struct Job {
     pub(super) sampler: Sampler,
     /// What listeners were told last, and when.
     pub(super) news: Option<(Duration, watch::Sender<Arc<FeedEvent>>)>,
+    /// What happens to it is part of this.
+    pub(super) span: Span,
 }
 
 impl Job {
@@ -95,6 +99,7 @@ impl Job {
         Self {
             id,
             spec_hash: new.spec.hash(),
+            span: trace::job(id, &new),
             new,
             folder,
             meter: Arc::default(),
@@ -176,6 +181,7 @@ impl Job {
     /// Forgets what only a job that goes on needs.
     pub(super) fn end(&mut self) {
         self.meter.cancelled.store(true, Ordering::Relaxed);
+        self.span = Span::none();
         self.tasks = Vec::new();
         self.open = HashMap::new();
         self.inputs = Vec::new();

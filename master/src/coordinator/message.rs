@@ -12,6 +12,7 @@ use tally_common::dialect::Layout;
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_common::spec::Spec;
 use tally_proto::convert::SlaveHello;
+use tally_proto::trace::{self, Traceparent};
 
 use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::feed::FeedEvent;
@@ -75,6 +76,8 @@ pub struct NewJob {
     pub repairs: Option<JobId>,
     /// Number of its first task among those of that job.
     pub first_task: TaskNumber,
+    /// The span in which it was asked for.
+    pub trace: Option<Traceparent>,
 }
 
 impl NewJob {
@@ -91,6 +94,7 @@ impl NewJob {
             result_path: None,
             repairs: None,
             first_task: 0,
+            trace: trace::current(),
         }
     }
 

@@ -287,9 +287,11 @@ impl Coordinator {
             Message::Draining { session } => self.apply(Event::SlaveDraining { session }),
             Message::Left { session } => self.leave(session),
             Message::TaskFailed { session, message_id, attempt, error } => {
+                self.attempt_failed(session, message_id, attempt);
                 self.apply(Event::TaskFailed { session, message_id, attempt, error });
             }
             Message::PartialRefused { session, message_id, attempt, reason } => {
+                self.attempt_failed(session, message_id, attempt);
                 self.apply(Event::PartialRefused { session, message_id, attempt, reason });
             }
             Message::TaskBytes { session, message_id, reply } => {

@@ -4,12 +4,15 @@
 use std::collections::HashMap;
 
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use tally_common::id::{Attempt, JobId, MessageId, TaskNumber};
 use tally_proto::convert::{Assignment, SlaveHello};
+use tally_proto::trace::name;
 
 use crate::cluster::SessionCommand;
 use crate::feed::Rates;
+use crate::trace;
 
 /// An attempt that the session holds.
 struct Held {
@@ -17,6 +20,7 @@ struct Held {
     job: JobId,
     number: TaskNumber,
     counted: u64,
+    span: Span,
 }
 
 /// A session as the coordinator keeps it.
@@ -53,22 +57,39 @@ impl Session {
 
     /// Hands it the task that has `number` in its job. `false` where the session does not read its
     /// commands.
-    pub(super) fn assign(&mut self, assignment: Assignment, number: TaskNumber) -> bool {
-        let held = Held { attempt: assignment.attempt, job: assignment.job, number, counted: 0 };
+    pub(super) fn assign(
+        &mut self,
+        mut assignment: Assignment,
+        number: TaskNumber,
+        job: &Span,
+    ) -> bool {
+        let span = trace::attempt(job, &assignment, &self.hello.name);
+        assignment.trace = name(&span);
+        let (attempt, job) = (assignment.attempt, assignment.job);
+        let held = Held { attempt, job, number, counted: 0, span };
         self.held.insert(assignment.message_id, held);
         self.commands.try_send(SessionCommand::Assign(Box::new(assignment))).is_ok()
     }
 
     /// Takes an attempt back.
     pub(super) fn cancel(&mut self, message_id: MessageId, attempt: Attempt) {
-        self.release(message_id);
+        self.release(message_id, "cancelled");
         // One that does not read its commands will find its answer refused.
         let _ = self.commands.try_send(SessionCommand::Cancel(message_id, attempt));
     }
 
-    /// Forgets an attempt that has ended.
-    pub(super) fn release(&mut self, message_id: MessageId) {
-        self.held.remove(&message_id);
+    /// Forgets an attempt that has ended, and how.
+    pub(super) fn release(&mut self, message_id: MessageId, verdict: &'static str) {
+        if let Some(held) = self.held.remove(&message_id) {
+            held.span.record("verdict", verdict);
+        }
+    }
+
+    /// An attempt has failed, its slave says.
+    pub(super) fn failed(&mut self, message_id: MessageId, attempt: Attempt) {
+        if self.held.get(&message_id).is_some_and(|held| held.attempt == attempt) {
+            self.release(message_id, "failed");
+        }
     }
 
     /// The task that it holds under a message id.

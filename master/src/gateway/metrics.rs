@@ -4,11 +4,12 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::openapi::Any;
 use super::problem;
 use crate::clock::Stopwatch;
-use crate::metrics;
+use crate::{metrics, trace};
 
 /// Prometheus's text format.
 const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -35,6 +36,11 @@ pub(super) async fn count(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let span = trace::http_request(
+        method(request.method()),
+        route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str),
+        request.headers(),
+    );
     let mut pending = Pending {
         route,
         method: method(request.method()),
@@ -42,7 +48,8 @@ pub(super) async fn count(request: Request, next: Next) -> Response {
         since: Stopwatch::start(),
     };
     metrics::http_in_flight(1);
-    let answer = next.run(request).await;
+    let answer = next.run(request).instrument(span.clone()).await;
+    span.record("status", answer.status().as_u16());
     pending.answer = Some(answer.status());
     answer
 }

@@ -8,7 +8,7 @@ use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 use tally_common::id::SessionId;
 use tally_proto::PROTOCOL;
@@ -24,6 +24,7 @@ use super::bulk::elsewhere;
 use super::stream::{self, Frames};
 use crate::cluster::{Cluster, ClusterError, Joined, SessionCommand, Verdict};
 use crate::runs::RunsError;
+use crate::trace;
 
 /// How long a slave may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,8 +109,12 @@ impl ClusterService {
             }
             _ => return Err(WireError::Missing("header").into()),
         };
-        match self.receive(head, &mut frames).await {
-            Ok(verdict) => Ok(ack(verdict)),
+        let span = trace::partial(head.message_id, head.attempt);
+        match self.receive(head, &mut frames).instrument(span.clone()).await {
+            Ok(verdict) => {
+                span.record("verdict", tracing::field::debug(&verdict));
+                Ok(ack(verdict))
+            }
             // The slave is to send it again when there is room.
             Err(ReceiveError::Partial(ClusterError::Runs(error))) if error.is_ours() => {
                 warn!(message_id = %head.message_id, %error, "a partial can not be stored yet");

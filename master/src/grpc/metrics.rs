@@ -12,8 +12,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use prost::Message;
+use tracing::Instrument;
 
-use crate::metrics;
+use crate::{metrics, trace};
 
 /// The label of a call of no method that there is: its path is the client's, and there is no end of these.
 const NO_METHOD: &str = "none";
@@ -25,11 +26,13 @@ pub(super) async fn count(request: Request, next: Next) -> Response {
     }
     let path = request.uri().path().trim_start_matches('/');
     let method = methods().get(path).map_or(NO_METHOD, |method| method.as_str());
+    let span = trace::grpc_call(method, request.headers());
     metrics::grpc_in_flight(1);
     let mut call = Call { method, code: None };
-    let answer = next.run(request).await;
+    let answer = next.run(request).instrument(span.clone()).await;
     // An answer that is a refusal alone has its status among the headers.
     call.hear(answer.headers());
+    span.record("status", call.code.unwrap_or("OK"));
     answer.map(|body| Body::new(Counted { body, call }))
 }
 

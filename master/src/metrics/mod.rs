@@ -120,7 +120,8 @@ pub(crate) fn job_ended(outcome: &Outcome, took: Duration) {
     histogram!(names::JOB_SECONDS, "outcome" => outcome).record(took);
 }
 
-fn outcome_name(outcome: &Outcome) -> &'static str {
+/// How a job has ended, in a word.
+pub(crate) fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded => JobState::Succeeded.as_str(),
         Outcome::Failed(_) => JobState::Failed.as_str(),

@@ -206,6 +206,7 @@ fn job(
         result_path: get::<Option<String>>(row, "result_path")?.map(PathBuf::from),
         repairs: repairs.map(job_id).transpose()?,
         first_task: narrow(row, "first_task")?,
+        trace: None,
     };
     let complete = get::<Option<i64>>(row, "bytes")?.is_some();
     let taken = |bytes, crc32c| {

@@ -10,6 +10,7 @@ use tally_common::spec::Spec;
 use super::spec::delimiter;
 use super::{WireError, draft_from_wire, draft_to_wire, uuid_from_bytes, uuid_to_bytes, wrong};
 use crate::frames::Compression;
+use crate::trace::Traceparent;
 use crate::v1;
 
 /// Longest name of a slave, in bytes.
@@ -94,6 +95,8 @@ pub struct Assignment {
     pub spec: Spec,
     /// Where the spec's columns stand.
     pub layout: Layout,
+    /// The span that the attempt is part of.
+    pub trace: Option<Traceparent>,
 }
 
 impl Assignment {
@@ -114,6 +117,7 @@ impl Assignment {
             crc32c: self.crc32c,
             spec: Some(draft_to_wire(self.spec.draft())),
             layout: Some(layout),
+            traceparent: self.trace.map(|trace| trace.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -139,6 +143,8 @@ impl TryFrom<v1::Assign> for Assignment {
             crc32c: wire.crc32c,
             spec,
             layout,
+            // Of no use to what is counted: one that makes no sense is none.
+            trace: wire.traceparent.parse().ok(),
         })
     }
 }

@@ -13,6 +13,7 @@ use tonic_prost::ProstCodec;
 use super::decode::Shape;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Piece, message};
+use crate::trace;
 use tally_common::limits::MAX_MESSAGE_BYTES;
 
 /// Asks for a stream of bytes.
@@ -67,6 +68,7 @@ async fn call(
     let headers = request.headers_mut();
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    trace::to_headers(headers);
     let broken = |error: tonic::transport::Error| Status::from_error(StdError::from(error));
     std::future::poll_fn(|context| channel.poll_ready(context)).await.map_err(broken)?;
     let response = channel.call(request).await.map_err(broken)?;
