@@ -124,6 +124,14 @@ mod tests {
         let args = parse(config, &["tally", "master"]).unwrap();
         let args::Command::Master(master) = args.command else { panic!() };
         assert!(master.insecure);
+        let config = "[slave]\notlp = \"http://127.0.0.1:4317\"\n";
+        let args = parse(config, &["tally", "slave", "--log-format", "json"]).unwrap();
+        assert_eq!(args.log_format, args::LogFormat::Json);
+        #[cfg(feature = "otlp")]
+        {
+            let args::Command::Slave(slave) = args.command else { panic!() };
+            assert_eq!(slave.spans.otlp.as_deref(), Some("http://127.0.0.1:4317"));
+        }
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<Log> {
     let _ = FORMAT.set(args.log_format);
     #[cfg(feature = "otlp")]
     if let Some((name, spans)) = service
-        && let Some(url) = &spans.otlp
+        // A variable of the environment may be there and empty.
+        && let Some(url) = spans.otlp.as_deref().filter(|url| !url.is_empty())
     {
         let otlp = Otlp::start(url, name)?;
         // Each has a filter of its own: what is exported is not what is logged.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use opentelemetry::Context;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
@@ -40,6 +41,11 @@ impl Otlp {
     /// # Errors
     /// Where it is no URL.
     pub(crate) fn start(url: &str, service: &'static str) -> anyhow::Result<Self> {
+        if !url.starts_with("http://") {
+            let wanted =
+                "http://HOST:PORT is wanted; a collector beyond this network needs a tunnel";
+            return Err(Kind::Usage.error(format!("--otlp {url}: {wanted}")));
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("otlp")
@@ -54,7 +60,9 @@ impl Otlp {
             .build()
             .map_err(|error| Kind::Usage.error(format!("--otlp {url}: {error}")))?;
         drop(entered);
-        let resource = Resource::builder().with_service_name(service).build();
+        let version = KeyValue::new("service.version", tally_proto::BUILD);
+        let resource =
+            Resource::builder().with_service_name(service).with_attribute(version).build();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(resource)

@@ -172,3 +172,63 @@ fn what_is_measured_is_documented_and_the_other_way_round() {
     }
     assert_eq!(now.sum("tally_build_info", &[]), 1.0);
 }
+
+/// The names of metrics in an expression.
+fn metrics_of(expression: &str) -> impl Iterator<Item = &str> {
+    let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("tally_"))
+}
+
+#[test]
+fn the_dashboard_shows_what_is_documented() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grafana/tally.json");
+    let dashboard: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let documented = documented();
+    let known = |name: &str| {
+        let of = |suffix| name.strip_suffix(suffix).is_some_and(|name| documented.contains(name));
+        documented.contains(name) || of("_bucket") || of("_count") || of("_sum")
+    };
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let source = variables.iter().find(|variable| variable["type"] == "datasource").unwrap();
+    let source = format!("${{{}}}", source["name"].as_str().unwrap());
+    assert!(dashboard["schemaVersion"].as_u64().is_some_and(|version| version >= 36));
+    let (mut ids, mut places, mut shown) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}");
+        let place = |side: &str| panel["gridPos"][side].as_u64().unwrap();
+        let (x, y, w, h) = (place("x"), place("y"), place("w"), place("h"));
+        assert!(w > 0 && h > 0 && x + w <= 24, "{title}");
+        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            assert!(places.insert(cell), "{title} lies on another panel");
+        }
+        if panel["type"] == "row" {
+            continue;
+        }
+        assert!(["timeseries", "stat", "heatmap"].contains(&panel["type"].as_str().unwrap()));
+        assert_eq!(panel["datasource"]["uid"], source.as_str(), "{title}");
+        let targets = panel["targets"].as_array().unwrap();
+        let names: BTreeSet<_> = targets.iter().map(|target| target["refId"].as_str()).collect();
+        assert!(!targets.is_empty() && names.len() == targets.len(), "{title}");
+        for target in targets {
+            let expression = target["expr"].as_str().unwrap();
+            assert_eq!(target["datasource"]["uid"], source.as_str(), "{title}");
+            for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
+                let count = |c| expression.matches(c).count();
+                assert_eq!(count(open), count(close), "{expression}");
+            }
+            let metrics: Vec<&str> = metrics_of(expression).collect();
+            assert!(!metrics.is_empty(), "{expression}");
+            for name in metrics {
+                assert!(known(name), "{title} shows {name}, which is not documented");
+                shown.insert(name.to_owned());
+            }
+        }
+    }
+    let covers = |name: &str| {
+        let histogram = ["_bucket", "_count", "_sum"].map(|suffix| format!("{name}{suffix}"));
+        shown.contains(name) || histogram.iter().any(|name| shown.contains(name))
+    };
+    let missing: Vec<_> = documented.iter().filter(|name| !covers(name)).collect();
+    assert!(missing.is_empty(), "no panel shows {missing:?}");
+}

@@ -133,6 +133,16 @@ fn a_collector_that_is_not_there_is_in_nobodys_way() {
 }
 
 #[test]
+fn what_is_no_collector_is_refused() {
+    for (url, word) in [("127.0.0.1:4317", "http://HOST:PORT"), ("http://", "http://")] {
+        let refused = tally_tests::run(["slave", "--otlp", url]);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{told}");
+        assert!(told.contains("--otlp") && told.contains(word), "{told}");
+    }
+}
+
+#[test]
 fn a_log_of_json_is_an_object_a_line_with_its_spans() {
     let flags = ["--log-format", "json", "--log", "tally_master=debug,tally_slave=debug"];
     let flags = flags.map(str::to_owned).to_vec();
