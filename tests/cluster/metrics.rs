@@ -42,7 +42,9 @@ fn documented() -> BTreeSet<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/observability.md");
     let page = std::fs::read_to_string(page).unwrap();
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `tally_"));
-    rows.map(|row| format!("tally_{}", row.split('`').next().unwrap())).collect()
+    let names = rows.map(|row| format!("tally_{}", row.split('`').next().unwrap()));
+    // Other tables have expressions.
+    names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect()
 }
 
 #[test]
