@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod id;
 pub mod key;
 pub mod limits;
+pub mod preflight;
 pub mod reject;
 pub mod run;
 pub mod scan;

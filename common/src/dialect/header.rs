@@ -88,6 +88,19 @@ fn list(names: &[String]) -> String {
     shown.join(", ")
 }
 
+/// A header as it stands, whether it has what a spec needs or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The byte between fields.
+    pub delimiter: Delimiter,
+    /// The columns' names, trimmed.
+    pub names: Vec<String>,
+    /// Offset of the first byte behind the header record.
+    pub body: u64,
+    /// Line breaks before `body`.
+    pub lines: u64,
+}
+
 /// Reads the header at the start of `input` and finds the spec's columns in it. `None` means that
 /// more bytes are needed; `complete` says that there will be none.
 ///
@@ -101,6 +114,29 @@ pub fn read_header(
     complete: bool,
     spec: &Spec,
 ) -> Result<Option<Header>, HeaderError> {
+    let Some((best, start, line)) = find_header(input, complete, spec)? else { return Ok(None) };
+    let (body, lines) = (start + best.bytes, line - 1 + best.lines);
+    let layout = best.resolve(spec, line)?;
+    Ok(Some(Header { layout, body: body as u64, names: best.names, lines }))
+}
+
+/// Reads the header in the same way, and leaves it at that: for those who want to see what there is in
+/// an input that does not fit the spec.
+///
+/// # Errors
+/// [`HeaderError`], but never [`HeaderError::Missing`] or [`HeaderError::Twice`].
+pub fn read_names(input: &[u8], complete: bool, spec: &Spec) -> Result<Option<Names>, HeaderError> {
+    let Some((best, start, line)) = find_header(input, complete, spec)? else { return Ok(None) };
+    let (body, lines) = ((start + best.bytes) as u64, line - 1 + best.lines);
+    Ok(Some(Names { delimiter: best.delimiter, names: best.names, body, lines }))
+}
+
+/// The header under the best delimiter, the offset where it begins and its line.
+fn find_header(
+    input: &[u8],
+    complete: bool,
+    spec: &Spec,
+) -> Result<Option<(Candidate, usize, u64)>, HeaderError> {
     // Enough to tell UTF-16 and a byte order mark.
     if input.len() < 4 && !complete {
         return Ok(None);
@@ -139,10 +175,7 @@ pub fn read_header(
             best = Some(candidate);
         }
     }
-    let Some(best) = best else { return Ok(None) };
-    let (body, lines) = (start + best.bytes, line - 1 + best.lines);
-    let layout = best.resolve(spec, line)?;
-    Ok(Some(Header { layout, body: body as u64, names: best.names, lines }))
+    Ok(best.map(|best| (best, start, line)))
 }
 
 fn count_breaks(bytes: &[u8]) -> u64 {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use header::{Header, HeaderError, read_header};
+pub use header::{Header, HeaderError, Names, read_header, read_names};
 
 /// The byte between fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
