@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Slave(SlaveArgs),
     /// Count files here and now: master and slaves in this process, no port opened
     Count(CountArgs),
+    /// Look at the beginning of a file: whether it can be counted, and what that will take
+    Preflight(PreflightArgs),
     /// Submit a file to a master
     Submit(SubmitArgs),
     /// Show one job, or all
@@ -270,6 +272,18 @@ pub(crate) struct CountArgs {
     /// the system's folder for temporary files]
     #[arg(long, value_name = "DIR", env = "TALLY_SCRATCH_DIR")]
     pub(crate) scratch_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tally preflight plays.csv
+  tally preflight sales.csv.gz --group-by Shop,Article:integer --sum Price=Revenue")]
+pub(crate) struct PreflightArgs {
+    /// File to look at, plain, gzip or zstd; - is stdin
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
 }
 
 #[derive(Debug, clap::Args)]

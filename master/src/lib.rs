@@ -27,6 +27,7 @@ pub mod read_at;
 mod readers;
 mod removal;
 mod runs;
+pub mod sample;
 pub mod server;
 pub mod spool;
 mod store;

@@ -15,6 +15,7 @@ mod lists;
 mod looks;
 mod metrics;
 mod nearby;
+mod preflight;
 mod query;
 mod receipt;
 mod restart;

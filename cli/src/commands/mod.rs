@@ -6,6 +6,7 @@ mod jobs;
 pub(crate) mod list;
 pub(crate) mod manual;
 mod master;
+mod preflight;
 pub(crate) mod query;
 mod repair;
 mod slave;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Slave(args) => services()?.block_on(slave::run(args)),
         Command::Count(args) => services()?.block_on(count::run(&args)),
+        Command::Preflight(args) => preflight::run(&args, format),
         Command::Submit(args) => client()?.block_on(submit::run(&args, format)),
         Command::Status(args) => client()?.block_on(list::run(&args, format)),
         Command::Watch(args) => client()?.block_on(jobs::watch(&args, format)),

@@ -39,6 +39,8 @@ pub struct Sample<'a> {
 pub struct Surroundings {
     /// Bytes that are counted a second; `None` where nobody counts.
     pub bytes_per_second: Option<f64>,
+    /// Groups that are merged and written a second; `None` where that takes no time to speak of.
+    pub groups_per_second: Option<f64>,
     /// Threads that count.
     pub workers: u32,
     /// Bytes that the master's disk has room for.

@@ -18,6 +18,16 @@ const RUN_NUMBER_BYTES: u64 = 4;
 /// Bytes that a run takes for a head besides its text: its length, and the widths of its columns.
 const RUN_HEAD_BYTES: u64 = 8;
 
+impl Surroundings {
+    fn seconds(&self, bytes: u64, groups: u64) -> Option<f64> {
+        let positive = |rate: &f64| *rate > 0.0;
+        let counting = bytes as f64 / self.bytes_per_second.filter(positive)?;
+        let merging =
+            self.groups_per_second.filter(positive).map_or(0.0, |rate| groups as f64 / rate);
+        Some(counting + merging)
+    }
+}
+
 /// The groups of a sample.
 pub(super) struct Groups {
     pub(super) seen: Seen,
@@ -91,10 +101,7 @@ impl Groups {
             result_bytes,
             disk_bytes: bytes + runs + result_bytes + rejects,
             disk_room: around.disk_room,
-            seconds: around
-                .bytes_per_second
-                .filter(|rate| *rate > 0.0)
-                .map(|rate| bytes as f64 / rate),
+            seconds: around.seconds(bytes, groups),
         })
     }
 

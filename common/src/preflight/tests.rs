@@ -102,7 +102,12 @@ fn rejects_are_as_the_spec_allows_them() {
 fn only_whole_records_of_a_sample_count() {
     let text = format!("{HEADER}a,2020-01-01,1\nb,2020-01-02,2\nc,2020-0");
     let sample = Sample { whole: false, size: Some(15_000_026), ..whole(text.as_bytes()) };
-    let around = Surroundings { bytes_per_second: Some(1e6), workers: 2, disk_room: Some(1) };
+    let around = Surroundings {
+        bytes_per_second: Some(1e6),
+        workers: 2,
+        disk_room: Some(1),
+        ..Surroundings::default()
+    };
     let report = look(&sample, &plays(), &around);
     assert!(report.ok, "{:?}", report.problems);
     assert_eq!((report.sample.records, report.sample.rejected), (2, 0));

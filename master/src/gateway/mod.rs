@@ -11,6 +11,7 @@ mod listen;
 mod look;
 mod metrics;
 mod openapi;
+mod preflight;
 mod problem;
 mod spec;
 mod tus;
@@ -87,6 +88,7 @@ fn routes() -> OpenApiRouter<Jobs> {
         .routes(routes!(jobs::list, jobs::submit))
         .routes(routes!(jobs::get, jobs::delete))
         .routes(routes!(jobs::cancel))
+        .routes(routes!(preflight::look))
         .routes(routes!(jobs::tasks))
         .routes(routes!(jobs::history))
         .routes(routes!(events::job))

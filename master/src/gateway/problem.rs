@@ -76,6 +76,16 @@ impl Problem {
         Self::new(status, "upload-broke-off", title, detail.into())
     }
 
+    /// A problem of another kind, for the module that alone knows it.
+    pub(super) fn of(
+        status: StatusCode,
+        kind: &str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(status, kind, title, detail.into())
+    }
+
     pub(super) fn storage(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "storage failed");
         let (status, title) = (StatusCode::INTERNAL_SERVER_ERROR, "The master's storage failed");

@@ -82,15 +82,19 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 }
 
 async fn receive_as(jobs: &Jobs, asked: Asked, request: Request) -> Result<JobId, Problem> {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let multipart = content_type
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.trim_start().starts_with("multipart/form-data"));
-    if multipart {
+    if is_multipart(&request) {
         from_multipart(jobs, &asked, request).await
     } else {
         from_raw(jobs, &asked, request).await
     }
+}
+
+/// Whether the body is a form.
+pub(super) fn is_multipart(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    content_type
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.trim_start().starts_with("multipart/form-data"))
 }
 
 async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
@@ -207,7 +211,7 @@ async fn take_file(
     gather.finish(upload).await
 }
 
-async fn read_spec(mut part: Field<'_>) -> Result<SpecDraft, Problem> {
+pub(super) async fn read_spec(mut part: Field<'_>) -> Result<SpecDraft, Problem> {
     let mut json = Vec::new();
     while let Some(data) = part.chunk().await.map_err(|error| unreadable(&error))? {
         json.extend_from_slice(&data);
@@ -295,7 +299,7 @@ impl Gather {
     }
 }
 
-fn content_length(request: &Request) -> Option<u64> {
+pub(super) fn content_length(request: &Request) -> Option<u64> {
     let length = request.headers().get(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
@@ -304,6 +308,6 @@ fn broke_off(error: &dyn std::fmt::Display) -> Problem {
     Problem::upload_broke_off(format!("{error}; nothing of it is counted, submit it again"))
 }
 
-fn unreadable(error: &MultipartError) -> Problem {
+pub(super) fn unreadable(error: &MultipartError) -> Problem {
     Problem::bad_request(format!("the form can not be read: {}", error.body_text()))
 }

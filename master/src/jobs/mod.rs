@@ -181,6 +181,16 @@ impl Jobs {
         if known { Ok(()) } else { Err(JobsError::NotFound(job)) }
     }
 
+    /// Bytes that may still be written to the disk under the data folder.
+    pub(crate) fn disk_room(&self) -> u64 {
+        self.disk.room()
+    }
+
+    /// What the master was started with.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn folder(&self, job: JobId) -> PathBuf {
         self.config.job_folder(job)
     }
