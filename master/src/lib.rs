@@ -14,6 +14,7 @@ pub mod direct;
 mod disk;
 pub mod feed;
 mod finish;
+mod formats;
 pub mod gateway;
 pub mod grpc;
 pub mod intake;

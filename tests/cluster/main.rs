@@ -8,6 +8,7 @@ mod conformance;
 mod disk;
 mod doctor;
 mod faults;
+mod formats;
 mod http;
 mod in_place;
 mod limits;

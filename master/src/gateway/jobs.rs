@@ -39,6 +39,25 @@ enum Direction {
     Desc,
 }
 
+/// How a result is written.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `formats` knows")]
+enum FormatName {
+    #[schema(rename = "csv")]
+    Csv,
+    #[schema(rename = "csv.gz")]
+    CsvGz,
+    #[schema(rename = "jsonl")]
+    JsonLines,
+    #[schema(rename = "arrow")]
+    Arrow,
+    #[schema(rename = "parquet")]
+    Parquet,
+    /// Of some rows only.
+    #[schema(rename = "json")]
+    Json,
+}
+
 /// The tasks of a job.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskList {
@@ -253,24 +272,30 @@ pub(super) async fn cancel(State(jobs): App, id: Id) -> Answer {
         ("prefix" = Option<String>, Query, description = "What the first column begins with"),
         ("song" = Option<String>, Query, description = "Any group-by column, by its name: the value it has"),
         ("partial" = Option<bool>, Query, description = "What has been counted so far"),
+        ("format" = Option<FormatName>, Query, description = "How it is written; else by Accept"),
     ),
     responses(
         (status = 200, description = "The result, or with a limit or conditions some rows of it", content(
             (String = "text/csv", example = "Song,Date,Total Number of Plays for Date\nA,2026-01-31,12\n"),
             (Look = "application/json"),
+            (String = "application/x-ndjson"),
+            (Vec<u8> = "application/gzip"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
         )),
         (status = 206, description = "A range of it", body = String, content_type = "text/csv"),
+        (status = 304, description = "It is what the client has"),
         OfFile,
     ),
 )]
 pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer {
     let id = job_id(id)?;
     match look::parse(request.uri().query())? {
-        Asked::Whole => download::csv(jobs.result(id).await?, "totals", request).await,
+        Asked::Whole => download::result(jobs.result(id).await?, request).await,
         Asked::Partial => {
             let (file, coverage) = jobs.partial(id).await?;
             let Some(coverage) = coverage else {
-                return download::csv(file, "totals", request).await;
+                return download::result(file, request).await;
             };
             let mut response = download::csv(file, "partial", request).await?;
             if let Ok(covered) = look::covered(&coverage).parse() {
