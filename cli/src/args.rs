@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tally_common::api::Priority;
 use tally_common::id::JobId;
 use tally_common::limits::MAX_WORKERS;
+use tally_master::fetch::SourcePrefix;
 
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::list::StatusArgs;
@@ -180,6 +181,22 @@ pub(crate) struct MasterArgs {
         value_delimiter = ','
     )]
     pub(crate) output_dirs: Vec<PathBuf>,
+    /// Fetch inputs from URLs that begin like this, if that is asked for: scheme, host and port must be
+    /// the same, and the path as far as it goes; may be repeated
+    #[arg(
+        long = "allow-source",
+        value_name = "URL-PREFIX",
+        env = "TALLY_ALLOW_SOURCE",
+        value_delimiter = ','
+    )]
+    pub(crate) sources: Vec<SourcePrefix>,
+    /// Seconds that such a source may be silent
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, hide = true,
+        env = "TALLY_SOURCE_TIMEOUT")]
+    pub(crate) source_timeout: Duration,
+    /// Largest upload, as it is sent: bytes, or with kB, MB, GB [default: as much as the disk takes]
+    #[arg(long, value_name = "SIZE", value_parser = size, env = "TALLY_MAX_INPUT")]
+    pub(crate) max_input: Option<u64>,
     /// Threads that merge one job's runs [default: as many as there are cores]
     #[arg(long, value_name = "N", env = "TALLY_MERGE_THREADS",
         value_parser = clap::value_parser!(u32).range(1..=256))]

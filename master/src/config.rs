@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tally_common::id::JobId;
 
+use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
 
 /// A master's configuration.
@@ -46,6 +47,12 @@ pub struct Config {
     pub input_dirs: Vec<PathBuf>,
     /// Folders that results may be written to.
     pub output_dirs: Vec<PathBuf>,
+    /// What URLs inputs may be fetched from, if that is asked for.
+    pub source_prefixes: Vec<SourcePrefix>,
+    /// How long such a source may be silent.
+    pub source_timeout: Duration,
+    /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
+    pub max_input: Option<u64>,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -74,6 +81,9 @@ impl Config {
             share_spool: false,
             input_dirs: Vec::new(),
             output_dirs: Vec::new(),
+            source_prefixes: Vec::new(),
+            source_timeout: Duration::from_secs(60),
+            max_input: None,
             sweep: Duration::from_secs(30),
         }
     }

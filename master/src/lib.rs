@@ -13,6 +13,7 @@ pub mod decompress;
 pub mod direct;
 mod disk;
 pub mod feed;
+pub mod fetch;
 mod finish;
 mod formats;
 pub mod gateway;

@@ -24,6 +24,7 @@ mod retention;
 mod rogue;
 mod same;
 mod seed;
+mod sources;
 mod submission;
 mod top;
 mod traces;

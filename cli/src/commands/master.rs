@@ -37,6 +37,9 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.share_spool = args.share_spool;
     config.input_dirs = real("--input-dir", &args.input_dirs)?;
     config.output_dirs = real("--output-dir", &args.output_dirs)?;
+    config.source_prefixes = args.sources.clone();
+    config.source_timeout = args.source_timeout.max(Duration::from_millis(10));
+    config.max_input = args.max_input;
     config.retain = args.retain_days;
     config.upload_timeout = args.upload_hours;
     config.task_bytes = args.task_bytes;

@@ -70,6 +70,8 @@ pub struct NewJob {
     pub resumable: bool,
     /// Its input is this file, which is counted where it lies.
     pub in_place: Option<PathBuf>,
+    /// Its input is fetched from this URL: what comes from there is an upload like any other.
+    pub fetched_from: Option<String>,
     /// Its result is written to this file.
     pub result_path: Option<PathBuf>,
     /// The job whose rejects this one corrects.
@@ -91,6 +93,7 @@ impl NewJob {
             keep_input: false,
             resumable: false,
             in_place: None,
+            fetched_from: None,
             result_path: None,
             repairs: None,
             first_task: 0,
@@ -109,6 +112,9 @@ impl NewJob {
             if let Some(path) = path {
                 print.push_str(&format!(" {name} {}", path.display()));
             }
+        }
+        if let Some(url) = &self.fetched_from {
+            print.push_str(&format!(" url {url}"));
         }
         print
     }

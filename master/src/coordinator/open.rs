@@ -14,7 +14,7 @@ use super::{Coordinator, Job, Known, Message, NewJob, OpenError, Opened};
 use crate::intake::Taken;
 use crate::ledger::Event;
 use crate::spool::{Piece, ResumePoint};
-use crate::store::{Row, StoredKey};
+use crate::store::{Row, Store, StoredKey};
 
 /// Pieces of an upload that may wait for the disk.
 const PIECES_AHEAD: usize = 8;
@@ -74,7 +74,11 @@ impl Coordinator {
         if let Some(id) = self.keys.get(key)
             && let Some(job) = self.jobs.get(id)
         {
-            if job.new.fingerprint() != new.fingerprint() {
+            let wanted = new.fingerprint();
+            // A job that came through a restart does not know where its input was fetched from.
+            if job.new.fingerprint() != wanted
+                && !is_stored_as(self.store.clone(), key, &wanted).await?
+            {
                 return Err(OpenError::KeyReused);
             }
             // It has ended in this moment, and is not in the store yet.
@@ -231,6 +235,16 @@ impl Coordinator {
             _ => {}
         }
     }
+}
+
+/// Whether a key is in the store for such a request.
+async fn is_stored_as(
+    store: Option<Store>,
+    key: &str,
+    fingerprint: &str,
+) -> Result<bool, OpenError> {
+    let Some(store) = store else { return Ok(false) };
+    Ok(store.key(key).await?.is_some_and(|stored| stored.fingerprint == fingerprint))
 }
 
 impl Job {

@@ -17,7 +17,8 @@ use tally_common::id::JobId;
 use super::look::{self, Asked};
 use super::openapi::{Any, JobPath, OfFile, OfInput, OfJob, OfState, Repeatable, SpecParams};
 use super::problem::Problem;
-use super::{Answer, App, download, list, upload};
+use super::submit::Submission;
+use super::{Answer, App, download, list, submit, upload};
 
 /// A form with an input.
 #[derive(ToSchema)]
@@ -85,11 +86,12 @@ pub(super) fn job_id(id: Id) -> Result<JobId, Problem> {
     post, path = "/api/v1/jobs", tag = "jobs", params(SpecParams, Repeatable),
     request_body(
         description = "The CSV itself, plain, gzip or zstd; or a form with an optional part `spec` (JSON) \
-            and then the part `file`",
+            and then the part `file`; or JSON that says where it lies",
         content(
             (String = "text/csv", example = "Song,Date,Number of Plays\nA,2026-01-31,12\n"),
             (String = "application/octet-stream"),
             (SubmitForm = "multipart/form-data"),
+            (Submission = "application/json"),
         ),
     ),
     responses(
@@ -99,7 +101,11 @@ pub(super) fn job_id(id: Id) -> Result<JobId, Problem> {
     ),
 )]
 pub(super) async fn submit(State(jobs): App, request: Request) -> Answer {
-    let id = upload::receive(&jobs, request).await?;
+    let id = if submit::is_json(&request) {
+        submit::receive(&jobs, request).await?
+    } else {
+        upload::receive(&jobs, request).await?
+    };
     let job = jobs.get(id).await?;
     let location = [(header::LOCATION, format!("/api/v1/jobs/{id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(&*job)).into_response())

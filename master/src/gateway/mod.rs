@@ -14,6 +14,7 @@ mod openapi;
 mod preflight;
 mod problem;
 mod spec;
+mod submit;
 mod tus;
 mod upload;
 

@@ -76,6 +76,11 @@ impl Problem {
         Self::new(status, "upload-broke-off", title, detail.into())
     }
 
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::PAYLOAD_TOO_LARGE, "The input is too large");
+        Self::new(status, "too-large", title, detail.into())
+    }
+
     /// A problem of another kind, for the module that alone knows it.
     pub(super) fn of(
         status: StatusCode,
@@ -97,7 +102,12 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let of_encoding = self.kind.ends_with("#unsupported-encoding");
         let mut response = (status, Json(self)).into_response();
+        if of_encoding {
+            let known = HeaderValue::from_static("gzip, zstd");
+            response.headers_mut().insert(header::ACCEPT_ENCODING, known);
+        }
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
         let later = [
@@ -133,6 +143,15 @@ impl From<JobsError> for Problem {
             JobsError::Input { job, error: InputError::Stopped } => {
                 let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
                 Self::new(status, "stopping", title, detail).about(job)
+            }
+            JobsError::Input { job, error: InputError::TooLarge(_) } => {
+                Self::too_large(detail).about(job)
+            }
+            JobsError::TooLarge { .. } => Self::too_large(detail),
+            JobsError::Input { job, error: InputError::Source(_) } => {
+                let (status, title) =
+                    (StatusCode::UNPROCESSABLE_ENTITY, "The source gives no input");
+                Self::new(status, "source", title, detail).about(job)
             }
             JobsError::Input { job, .. } => {
                 let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The input is bad");

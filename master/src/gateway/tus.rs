@@ -70,6 +70,7 @@ pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
     let Some(length) = length else {
         return Err(Problem::bad_request("Upload-Length is missing: it has to be known at once"));
     };
+    jobs.check_size(length)?;
     let params = Params::parse(request.uri().query())?;
     let name = file_name(request.headers())?;
     let new = new_job(&params, None, name, Some(length))?;

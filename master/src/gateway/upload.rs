@@ -1,5 +1,7 @@
 //! Bodies that carry an input: raw, or multipart with the field `file` and perhaps `spec` before it.
 
+mod accept;
+
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -20,7 +22,7 @@ use super::spec::Params;
 use crate::jobs::{Jobs, NewJob, Upload};
 
 /// Largest spec part, in bytes.
-const MAX_SPEC_BYTES: usize = 64 << 10;
+pub(super) const MAX_SPEC_BYTES: usize = 64 << 10;
 
 /// How long a client may pause within a body. While the disk is full the master pauses, and no client
 /// is blamed for that: it reads no body then.
@@ -82,6 +84,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 }
 
 async fn receive_as(jobs: &Jobs, asked: Asked, request: Request) -> Result<JobId, Problem> {
+    accept::check(&request)?;
     if is_multipart(&request) {
         from_multipart(jobs, &asked, request).await
     } else {
@@ -101,7 +104,12 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
     let expected = content_length(&request);
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = Body::into_data_stream(request.into_body());
-    let mut upload = match open(jobs, asked, None, None, expected).await {
+    let fits = expected.map_or(Ok(()), |bytes| jobs.check_size(bytes));
+    let opened = match fits {
+        Ok(()) => open(jobs, asked, None, None, expected).await,
+        Err(error) => Err(error.into()),
+    };
+    let mut upload = match opened {
         Ok(upload) => upload,
         Err(problem) => {
             // One that asks before it sends needs no more than the answer.
@@ -189,6 +197,7 @@ async fn take_file(
     expected: Option<u64>,
     mut part: Field<'_>,
 ) -> Result<JobId, Problem> {
+    accept::check_media_type(part.content_type())?;
     let name = part.file_name().map(str::to_owned);
     let mut upload = match open(jobs, asked, spec, name, expected).await {
         Ok(upload) => upload,

@@ -29,6 +29,7 @@ impl From<JobsError> for Status {
             JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
             JobsError::Busy(_) | JobsError::QueueFull(_) => (Code::ResourceExhausted, "BUSY"),
             JobsError::NoRoom { .. } => (Code::ResourceExhausted, "NO_ROOM"),
+            JobsError::TooLarge { .. } => (Code::InvalidArgument, "TOO_LARGE"),
             JobsError::InProgress(_) | JobsError::Attached(_) => (Code::Aborted, "IN_PROGRESS"),
             JobsError::KeyReused => (Code::InvalidArgument, "KEY_REUSED"),
             JobsError::KeyExpired => (Code::FailedPrecondition, "KEY_EXPIRED"),

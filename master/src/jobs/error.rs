@@ -60,6 +60,17 @@ pub enum JobsError {
     /// As many jobs as the master takes at a time are open.
     #[error("{0} jobs are open, as many as this master takes at a time; try again later")]
     QueueFull(usize),
+    /// The input is larger than this master takes.
+    #[error(
+        "the input has {bytes} bytes, and this master takes at most {most}; compress it, count it in \
+         parts, or ask its operator for more (--max-input)"
+    )]
+    TooLarge {
+        /// Bytes that it has.
+        bytes: u64,
+        /// Bytes that it may have.
+        most: u64,
+    },
     /// There is not enough room on the disk.
     #[error(
         "the master's disk has no room for it: {needed} bytes are needed, {room} may be used; try \

@@ -131,6 +131,7 @@ impl Jobs {
             disk: Arc::clone(&self.disk),
             in_place: opened.new.in_place.is_some(),
             durable: self.config.durable,
+            max_input: self.config.max_input,
         }
     }
 
@@ -141,7 +142,8 @@ impl Jobs {
     }
 
     fn input_failed(&self, job: JobId, error: InputError) -> Result<JobId, JobsError> {
-        let lost = matches!(error, InputError::BrokeOff(_) | InputError::Stopped);
+        let lost =
+            matches!(error, InputError::BrokeOff(_) | InputError::Stopped | InputError::Source(_));
         let message = error.to_string();
         self.tell(|reply| Message::InputFailed { job, error: message, lost, reply })?;
         Err(JobsError::Input { job, error })
@@ -184,6 +186,17 @@ impl Jobs {
     /// Bytes that may still be written to the disk under the data folder.
     pub(crate) fn disk_room(&self) -> u64 {
         self.disk.room()
+    }
+
+    /// Refuses an input of so many bytes where this master does not take as many.
+    ///
+    /// # Errors
+    /// [`JobsError::TooLarge`].
+    pub fn check_size(&self, bytes: u64) -> Result<(), JobsError> {
+        match self.config.max_input {
+            Some(most) if bytes > most => Err(JobsError::TooLarge { bytes, most }),
+            _ => Ok(()),
+        }
     }
 
     /// What the master was started with.

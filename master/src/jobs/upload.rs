@@ -14,7 +14,7 @@ use tally_common::api::JobState;
 use tally_common::id::JobId;
 
 use super::{Jobs, JobsError, NewJob};
-use crate::coordinator::{Known, Message, Meter, Opened, Opening, spec_of_repair};
+use crate::coordinator::{Known, Message, Meter, Opened, Opening, Stopped, spec_of_repair};
 use crate::intake::Taken;
 use crate::spool::{InputError, Piece, Received};
 use tally_common::spec::Spec;
@@ -228,6 +228,29 @@ impl Upload {
             }
         }
         pending().await
+    }
+
+    /// Whether all of the request's bytes came in an earlier life: they are only compared.
+    pub fn came_whole(&self) -> bool {
+        matches!(self.kind, Kind::Repeat { .. })
+    }
+
+    /// There will be no more bytes, since they could not be fetched: the job fails and says why. Gives
+    /// what to answer.
+    pub(crate) async fn fail(self, error: InputError) -> JobsError {
+        let job = self.job;
+        let Kind::Receiving { pieces, taken, .. } = self.kind else {
+            return JobsError::Input { job, error };
+        };
+        // One that has failed before no longer listens, and says why.
+        let _ = pieces.send(Piece::Failed(error)).await;
+        drop(pieces);
+        match taken.await {
+            Ok(Err(error)) => error,
+            // It was told that there is no end.
+            Ok(Ok(_)) => Stopped.into(),
+            Err(error) => io::Error::other(error.to_string()).into(),
+        }
     }
 
     /// There are no more bytes. Returns when all have been taken in; the job is being counted.

@@ -57,6 +57,15 @@ pub enum InputError {
     /// It has more bytes than were announced.
     #[error("the upload has more than the {0} bytes that were announced")]
     TooLong(u64),
+    /// It has more bytes than this master takes.
+    #[error(
+        "the input has more than the {0} bytes that this master takes; compress it, count it in parts, \
+         or ask its operator for more (--max-input)"
+    )]
+    TooLarge(u64),
+    /// It could not be fetched from where it was said to be.
+    #[error("{0}")]
+    Source(String),
     /// It lies where it is counted, and is not what it was.
     #[error("the file was changed while it was read; submit it again when it is left alone")]
     Changed,
@@ -84,6 +93,8 @@ pub(crate) struct Reception {
     pub(crate) in_place: bool,
     /// What the coordinator is told must outlive the process.
     pub(crate) durable: bool,
+    /// Most bytes of an upload, as it is sent.
+    pub(crate) max_input: Option<u64>,
 }
 
 impl Reception {

@@ -35,6 +35,8 @@ pub(crate) enum Piece {
     Data(Bytes),
     /// There are no more: without this the upload has broken off.
     End,
+    /// There will be no more, and why.
+    Failed(InputError),
     /// Leave it to somebody else.
     Detach,
 }
@@ -99,6 +101,7 @@ impl Reception {
                 _ if incoming.reception.meter.is_stopping() => return incoming.pause(),
                 Some(Piece::Data(data)) => incoming.take(&data)?,
                 Some(Piece::End) => return incoming.end(),
+                Some(Piece::Failed(why)) => return Err(why),
                 Some(Piece::Detach) | None => return incoming.pause(),
             }
         }
@@ -156,6 +159,11 @@ impl Incoming<'_> {
             && self.received.bytes > announced
         {
             return Err(InputError::TooLong(announced));
+        }
+        if let Some(most) = self.reception.max_input
+            && self.received.bytes > most
+        {
+            return Err(InputError::TooLarge(most));
         }
         if self.way.is_none() {
             self.start.extend_from_slice(data);

@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tally_common::limits::FRAME_BYTES;
 use tally_proto::frames::Buffer;
 
-use crate::readers::Lease;
+use crate::jobs::Keep;
 
 /// Bytes of the first piece; each has twice as many as the one before, up to a frame's.
 const FIRST_BYTES: u64 = 64 << 10;
@@ -34,11 +34,11 @@ pub(super) struct FileStream {
     size: u64,
     next: Option<JoinHandle<io::Result<Bytes>>>,
     /// The job stays as long as somebody reads.
-    _lease: Vec<Lease>,
+    _lease: Keep,
 }
 
 impl FileStream {
-    pub(super) fn new(file: File, part: Range<u64>, lease: Vec<Lease>) -> Self {
+    pub(super) fn new(file: File, part: Range<u64>, lease: Keep) -> Self {
         // Only makes the system read further ahead.
         let _ = fadvise(&file, part.start, None, Advice::Sequential);
         let (file, read_to) = (Arc::new(file), part.start);
