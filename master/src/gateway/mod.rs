@@ -16,6 +16,7 @@ mod problem;
 mod spec;
 mod submit;
 mod tus;
+mod ui;
 mod upload;
 
 use std::future::Future;
@@ -73,6 +74,7 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
     router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
         .route("/docs/http.md", get(docs))
+        .merge(ui::routes())
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.

@@ -1,0 +1,88 @@
+// The frame around every page: where one is, whether what one sees is live, and what is being uploaded.
+
+import { html, useEffect, useState } from "./html.js";
+import { live, store } from "./store.js";
+import { useRoute } from "./route.js";
+import { choose, chosen } from "./theme.js";
+import { useStore } from "./parts/hooks.js";
+import { Icon } from "./parts/icon.js";
+import { Overview } from "./overview/page.js";
+import { JobPage } from "./job/page.js";
+import { Uploads } from "./upload/tray.js";
+import { UploadDialog } from "./upload/dialog.js";
+import { useDrop } from "./upload/drop.js";
+import { jobPath } from "./api.js";
+
+/** The whole page. */
+export function App() {
+  const at = useRoute();
+  const [file, setFile] = useState(null);
+  const dragging = useDrop(setFile);
+  useEffect(() => {
+    if (at.page === "job") live.listen(jobPath(at.id, "/events"));
+    else live.listen("/api/v1/events", { silence: true });
+    document.title = at.page === "job" ? "Job · Tally" : "Tally";
+  }, [at.page, at.id]);
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
+    <${Header} at=${at} onFile=${setFile} />
+    <${Uploads} />
+    <main id="main" tabindex="-1">
+      ${at.page === "job" ? html`<${JobPage} key=${at.id} id=${at.id} />` : html`<${Overview} />`}
+    </main>
+    <footer class="foot">
+      <span>Tally ${useStore(() => store.cluster?.version)}</span>
+      <nav aria-label="Reference">
+        <a href="/docs">API</a> <a href="/docs/http.md">HTTP reference</a> <a href="/metrics">Metrics</a>
+      </nav>
+    </footer>
+    ${dragging && html`<div class="drop-veil" aria-hidden="true"><p><${Icon} name="upload" />Drop the file to count it</p></div>`}
+    ${file && html`<${UploadDialog} file=${file} onClose=${() => setFile(null)} />`}`;
+}
+
+// The address behind `#` names a page, so that the skip link can not just lead to `#main`.
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main").focus();
+}
+
+function Header({ at, onFile }) {
+  const pick = (event) => {
+    const [file] = event.target.files;
+    if (file) onFile(file);
+    event.target.value = "";
+  };
+  return html`<header class="head">
+    <a class="brand" href="#/" aria-current=${at.page === "overview" ? "page" : null}><svg class="logo"
+      viewBox="0 0 20 20" aria-hidden="true"><path d="M4 3v14M8 3v14M12 3v14M16 3v14M1 13.500 19 6.500" /></svg>Tally</a>
+    <nav aria-label="Main"><a href="#/" aria-current=${at.page === "overview" ? "page" : null}>Overview</a></nav>
+    <span class="hint sub">drop a CSV anywhere, or</span>
+    <label class="button primary file-button"><${Icon} name="upload" /><span>Count a file</span>
+      <input class="unseen" type="file" id="file" onChange=${pick} /></label>
+    <${LiveState} />
+    <${Theme} />
+  </header>`;
+}
+
+const WORDS = {
+  connecting: "connecting",
+  live: "live",
+  reconnecting: "reconnecting",
+  paused: "paused",
+  ended: "complete",
+};
+
+function LiveState() {
+  const state = useStore(() => store.live);
+  return html`<span class="live" data-live=${state} title="Whether what you see is what is there now">
+    <span class="dot" aria-hidden="true"></span>${WORDS[state]}
+    ${state === "reconnecting" && html`<button type="button" class="link" onClick=${() => live.now()}>now</button>`}
+  </span>`;
+}
+
+function Theme() {
+  const [theme, setTheme] = useState(chosen);
+  const icon = { auto: "auto", light: "sun", dark: "moon" }[theme];
+  return html`<button type="button" class="button quiet-button" onClick=${() => setTheme(choose())}
+    aria-label=${`Colours: ${theme}`} title=${`Colours: ${theme}`}><${Icon} name=${icon} /></button>`;
+}
