@@ -1,0 +1,87 @@
+"""Pictures of the main pages, for the docs: TALLY_SCREENSHOTS=docs/screenshots names where they go."""
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from cluster import TALLY, eventually
+from test_upload import state
+
+FOLDER = os.environ.get("TALLY_SCREENSHOTS")
+# So that a picture does not weigh down the repository, in bytes.
+MOST = 300_000
+
+pytestmark = pytest.mark.skipif(not FOLDER, reason="TALLY_SCREENSHOTS names no folder")
+
+
+def shoot(page, name, **options):
+    path = Path(FOLDER, f"{name}.png").resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=path, **options)
+    assert path.stat().st_size < MOST, f"{path} is too large"
+
+
+class Slow(threading.Thread):
+    """Lets slaves run for a small part of the time, so that there is something to be seen."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster = cluster
+        self.over = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.over.is_set():
+            for number, seconds in [(signal.SIGSTOP, 0.2), (signal.SIGCONT, 0.012)]:
+                for name in list(self.cluster.slaves):
+                    self.cluster.signal(name, number)
+                self.over.wait(seconds)
+
+    def end(self):
+        self.over.set()
+        self.join()
+
+
+def test_pictures(start, open_page, plays, tmp_path):
+    names = ["anna", "ben", "carla", "dora", "emil"]
+    cluster = start(*names, flags=["--task-bytes", "600kB"])
+    large = tmp_path / "plays-2026.csv"
+    subprocess.run([TALLY, "generate", "--size", "120MB", "--kind", "low", "-o", large], check=True, capture_output=True)
+    wrong = b"Song,Date,Number of Plays\nYesterday,2026-01-01,many\n"
+    for name, data in [("plays-january.csv", plays), ("plays-february.csv", plays), ("typed-by-hand.csv", wrong)]:
+        cluster.wait(cluster.submit(data, f"?name={name}"), "succeeded", "failed")
+    done = cluster.submit(large, "?name=plays-2025.csv&priority=high")
+    cluster.wait(done, "succeeded")
+    slow = Slow(cluster)
+    running = cluster.submit(large, "?name=plays-2026.csv")
+    for name, priority in [("plays-2024.csv", "low"), ("plays-2023.csv", "low")]:
+        cluster.submit(plays, f"?name={name}&priority={priority}")
+    page = open_page(f"{cluster.url}/#/jobs/{running}", width=1280, height=860)
+    state(page, "running")
+    eventually("some is counted", lambda: cluster.job(running)["tasks"]["done"] > 30)
+    cluster.kill_slave("emil")
+    eventually("more is counted", lambda: cluster.job(running)["tasks"]["done"] > 110)
+    shoot(page, "job-running")
+    page.goto(f"{cluster.url}/#/")
+    expect(page.locator(f"tr[data-job='{running}']")).to_be_visible()
+    page.wait_for_timeout(1500)
+    shoot(page, "overview")
+    page.set_input_files("#file", large)
+    expect(page.get_by_text("This can be counted")).to_be_visible()
+    shoot(page, "preflight")
+    page.keyboard.press("Escape")
+    for name, options in [("job-done", {}), ("job-done-dark", {"color_scheme": "dark"})]:
+        page = open_page(f"{cluster.url}/#/jobs/{done}", width=1280, height=1180, **options)
+        expect(page.locator(".bars")).to_be_visible()
+        page.wait_for_timeout(800)
+        shoot(page, name)
+    slow.end()
+    phone = open_page(cluster.url, width=360, height=740, device_scale_factor=2)
+    expect(phone.locator(f"tr[data-job='{running}']")).to_be_visible()
+    phone.wait_for_timeout(800)
+    shoot(phone, "phone")
