@@ -41,10 +41,10 @@ const END: &str = "end";
 static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 
 /// A place among the listeners.
-struct Place;
+pub(super) struct Place;
 
 impl Place {
-    fn take() -> Result<Self, Problem> {
+    pub(super) fn take() -> Result<Self, Problem> {
         if LISTENERS.fetch_add(1, Ordering::Relaxed) >= MAX_LISTENERS {
             LISTENERS.fetch_sub(1, Ordering::Relaxed);
             return Err(Problem::busy("as many listeners as the master takes are there"));

@@ -13,6 +13,7 @@ mod metrics;
 mod openapi;
 mod preflight;
 mod problem;
+mod socket;
 mod spec;
 mod submit;
 mod tus;
@@ -40,6 +41,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::config::Config;
 use crate::jobs::Jobs;
 use problem::Problem;
+use socket::Sockets;
 
 /// Serves HTTP on `listener` until `shutdown` resolves, then lets requests under way end.
 ///
@@ -51,13 +53,24 @@ pub async fn serve(
     config: &Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let app = router(jobs, config.max_http_requests);
-    listen::serve(listener, app, config.max_connections, shutdown).await
+    let (app, sockets) = app(jobs, config.max_http_requests);
+    let shutdown = async {
+        shutdown.await;
+        sockets.stop();
+    };
+    let served = listen::serve(listener, app, config.max_connections, shutdown).await;
+    sockets.close().await;
+    served
 }
 
 /// All routes, for at most `max_requests` requests at a time. Public so that a test can call them
 /// without a socket.
 pub fn router(jobs: Jobs, max_requests: usize) -> Router {
+    app(jobs, max_requests).0
+}
+
+/// The same, and the sockets that are open.
+fn app(jobs: Jobs, max_requests: usize) -> (Router, Sockets) {
     let places = Arc::new(Semaphore::new(max_requests));
     let limit = from_fn(move |request: Request, next: Next| {
         let places = Arc::clone(&places);
@@ -69,9 +82,8 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
             }
         }
     });
-    let nosniff = HeaderValue::from_static("nosniff");
     let (router, api) = routes().split_for_parts();
-    router
+    let router = router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
         .route("/docs/http.md", get(docs))
         .merge(ui::routes())
@@ -79,10 +91,13 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.
         .layer(DefaultBodyLimit::disable())
-        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff))
         .layer(limit)
         .layer(from_fn(metrics::count))
-        .with_state(jobs)
+        .with_state(jobs.clone());
+    let (router, sockets) = socket::add(router, jobs);
+    let nosniff = HeaderValue::from_static("nosniff");
+    let nosniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    (router.layer(nosniff), sockets)
 }
 
 /// The routes that are described in `/openapi.json`.

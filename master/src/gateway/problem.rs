@@ -61,6 +61,10 @@ impl Problem {
         Self::new(status, "busy", title, detail.into())
     }
 
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "That is not allowed", detail.into())
+    }
+
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Nothing is there", detail.into())
     }
