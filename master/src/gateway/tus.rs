@@ -53,7 +53,7 @@ pub(super) async fn options() -> Answer {
     post, path = "/api/v1/uploads", tag = "uploads",
     params(
         SpecParams, Repeatable,
-        ("Tus-Resumable" = Option<String>, Header, description = "1.0.0"),
+        ("Tus-Resumable" = String, Header, description = "1.0.0: the protocol's version"),
         ("Upload-Length" = u64, Header, description = "Bytes of the whole input"),
         ("Upload-Metadata" = Option<String>, Header, description = "`filename` and its name in base64"),
     ),
@@ -90,7 +90,8 @@ pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
 /// `HEAD /api/v1/uploads/{id}`: how far it is.
 #[utoipa::path(
     operation_id = "get_upload",
-    head, path = "/api/v1/uploads/{id}", tag = "uploads", params(JobPath),
+    head, path = "/api/v1/uploads/{id}", tag = "uploads",
+    params(JobPath, ("Tus-Resumable" = String, Header, description = "1.0.0: the protocol's version")),
     responses(
         (status = 200, description = "How far it is",
             headers(("Upload-Offset" = u64, description = "Bytes that are durable"))),
@@ -111,7 +112,11 @@ pub(super) async fn offset(State(jobs): App, id: Id, headers: HeaderMap) -> Answ
 #[utoipa::path(
     operation_id = "continue_upload",
     patch, path = "/api/v1/uploads/{id}", tag = "uploads",
-    params(JobPath, ("Upload-Offset" = u64, Header, description = "Where the piece begins")),
+    params(
+        JobPath,
+        ("Tus-Resumable" = String, Header, description = "1.0.0: the protocol's version"),
+        ("Upload-Offset" = u64, Header, description = "Where the piece begins"),
+    ),
     request_body(content((String = "application/offset+octet-stream"))),
     responses(
         (status = 204, description = "It has been taken in",
@@ -141,7 +146,8 @@ pub(super) async fn go_on(State(jobs): App, id: Id, request: Request) -> Answer 
 /// `DELETE /api/v1/uploads/{id}`: it is not wanted any more.
 #[utoipa::path(
     operation_id = "end_upload",
-    delete, path = "/api/v1/uploads/{id}", tag = "uploads", params(JobPath),
+    delete, path = "/api/v1/uploads/{id}", tag = "uploads",
+    params(JobPath, ("Tus-Resumable" = String, Header, description = "1.0.0: the protocol's version")),
     responses((status = 204, description = "The upload is given up, and its job gone"), OfUpload),
 )]
 pub(super) async fn end(State(jobs): App, id: Id, headers: HeaderMap) -> Answer {
