@@ -135,22 +135,15 @@ class Job:
 
     def to_arrow(self) -> pyarrow.Table:
         """The result as a table of Arrow. Needs pyarrow."""
-        try:
-            stream = self._stream_of("arrow")
-        except _NoSuchFormat as error:
-            warnings.warn(f"{error}: its CSV is read instead", stacklevel=2)
-            with self.open() as csv:
-                return frames.from_csv(csv, self.view.spec)
-        with stream:
-            return frames.from_arrow(stream)
+        return self._table()
 
     def to_pandas(self) -> pandas.DataFrame:
         """The result as a data frame of pandas; dates are `datetime64`. Needs pandas and pyarrow."""
-        return frames.to_pandas(self.to_arrow())
+        return frames.to_pandas(self._table())
 
     def to_polars(self) -> polars.DataFrame:
         """The result as a data frame of Polars. Needs polars and pyarrow."""
-        return frames.to_polars(self.to_arrow())
+        return frames.to_polars(self._table())
 
     def look(
         self,
@@ -223,8 +216,15 @@ class Job:
             raise _NoSuchFormat(f"the master at {self._transport.url} gives no {format}, but {kind}")
         return download
 
-    def _stream_of(self, format: str) -> BinaryIO:
-        return buffered(self._download(format))
+    def _table(self) -> pyarrow.Table:
+        try:
+            stream = buffered(self._download("arrow"))
+        except _NoSuchFormat as error:
+            warnings.warn(f"{error}: its CSV is read instead", stacklevel=3)
+            with self.open() as csv:
+                return frames.from_csv(csv, self.view.spec)
+        with stream:
+            return frames.from_arrow(stream)
 
 
 class _NoSuchFormat(TallyError):
