@@ -27,6 +27,7 @@ use super::problem::Problem;
 use super::{Answer, App};
 use crate::feed::{EventId, FeedEvent, FeedKind, Listener, frame};
 use crate::jobs::{Jobs, JobsError, News};
+use crate::metrics;
 
 /// Most streams at a time: each holds a connection, and a place in the queue of whoever publishes.
 const MAX_LISTENERS: usize = 2048;
@@ -40,21 +41,23 @@ const END: &str = "end";
 
 static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 
-/// A place among the listeners.
-pub(super) struct Place;
+/// A place among the listeners of one kind.
+pub(super) struct Place(&'static str);
 
 impl Place {
-    pub(super) fn take() -> Result<Self, Problem> {
+    pub(super) fn take(kind: &'static str) -> Result<Self, Problem> {
         if LISTENERS.fetch_add(1, Ordering::Relaxed) >= MAX_LISTENERS {
             LISTENERS.fetch_sub(1, Ordering::Relaxed);
             return Err(Problem::busy("as many listeners as the master takes are there"));
         }
-        Ok(Self)
+        metrics::listeners(kind, 1);
+        Ok(Self(kind))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        metrics::listeners(self.0, -1);
         LISTENERS.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -74,7 +77,7 @@ impl Drop for Place {
     ),
 )]
 pub(super) async fn cluster(State(jobs): App, request: Request) -> Answer {
-    let place = Place::take()?;
+    let place = Place::take("events")?;
     let last = last_event_id(&request).and_then(|id| id.parse::<EventId>().ok());
     let stream = Cluster::start(jobs, last, place).await?;
     Ok(answer(Body::from_stream(unfold(stream, |mut stream| async {
@@ -100,7 +103,7 @@ pub(super) async fn cluster(State(jobs): App, request: Request) -> Answer {
 )]
 pub(super) async fn job(State(jobs): App, id: Id, request: Request) -> Answer {
     let id = job_id(id)?;
-    let place = Place::take()?;
+    let place = Place::take("job_events")?;
     let news = jobs.news(id).await?;
     let ended = matches!(&news, News::Ended(_));
     if ended && last_event_id(&request).as_deref() == Some(END) {

@@ -152,7 +152,7 @@ struct WatchRequest {
 }
 
 fn connected(socket: SocketRef, jobs: Jobs) {
-    let place = match Place::take() {
+    let place = match Place::take("socket_io") {
         Ok(place) => place,
         Err(problem) => {
             let _ = socket.emit("problem", &problem);
