@@ -1,6 +1,7 @@
 //! Bodies that carry an input: raw, or multipart with the field `file` and perhaps `spec` before it.
 
 mod accept;
+mod gather;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tally_common::id::JobId;
 use tally_common::limits::{MAX_KEY_BYTES, MAX_NAME_BYTES};
 use tally_common::spec::SpecDraft;
 
+pub(super) use self::gather::Gather;
 use super::problem::Problem;
 use super::spec::Params;
 use crate::jobs::{Jobs, NewJob, Upload};
@@ -31,10 +33,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a body that are still read, and thrown away, once its input has turned out to be of no use:
 /// most clients look for an answer only when they have sent everything.
 const DRAIN_BYTES: usize = 256 << 20;
-
-/// Pieces smaller than this are gathered before they are passed on, in bytes: hyper gives bodies in
-/// pieces of a few KiB, and each passes a queue.
-const GATHER_BYTES: usize = 256 << 10;
 
 /// Takes the body of a request in as the input of a new job.
 pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Problem> {
@@ -84,7 +82,10 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 }
 
 async fn receive_as(jobs: &Jobs, asked: Asked, request: Request) -> Result<JobId, Problem> {
-    accept::check(&request)?;
+    if let Err(problem) = accept::check(&request) {
+        drain_request(request).await;
+        return Err(problem);
+    }
     if is_multipart(&request) {
         from_multipart(jobs, &asked, request).await
     } else {
@@ -102,7 +103,7 @@ pub(super) fn is_multipart(request: &Request) -> bool {
 
 async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
     let expected = content_length(&request);
-    let waits = request.headers().contains_key(header::EXPECT);
+    let waits = waits(&request);
     let mut body = Body::into_data_stream(request.into_body());
     let fits = expected.map_or(Ok(()), |bytes| jobs.check_size(bytes));
     let opened = match fits {
@@ -112,7 +113,6 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
     let mut upload = match opened {
         Ok(upload) => upload,
         Err(problem) => {
-            // One that asks before it sends needs no more than the answer.
             if !waits {
                 drain(&mut body).await;
             }
@@ -136,6 +136,18 @@ pub(super) async fn unless_stopped<T>(
     tokio::select! {
         () = upload.stopped() => Ok(None),
         data = next => data,
+    }
+}
+
+/// Whether a client asks before it sends: it needs no more than the answer.
+fn waits(request: &Request) -> bool {
+    request.headers().contains_key(header::EXPECT)
+}
+
+/// Reads a body that is of no use, unless it is not sent before the answer is there.
+async fn drain_request(request: Request) {
+    if !waits(&request) {
+        drain(&mut Body::into_data_stream(request.into_body())).await;
     }
 }
 
@@ -197,9 +209,12 @@ async fn take_file(
     expected: Option<u64>,
     mut part: Field<'_>,
 ) -> Result<JobId, Problem> {
-    accept::check_media_type(part.content_type())?;
     let name = part.file_name().map(str::to_owned);
-    let mut upload = match open(jobs, asked, spec, name, expected).await {
+    let opened = match accept::check_media_type(part.content_type()) {
+        Ok(()) => open(jobs, asked, spec, name, expected).await,
+        Err(problem) => Err(problem),
+    };
+    let mut upload = match opened {
         Ok(upload) => upload,
         Err(problem) => {
             let mut drained = 0;
@@ -262,50 +277,6 @@ pub(super) fn new_job(
     }
     let (priority, keep_input) = (params.priority(), params.keep_input());
     Ok(NewJob { priority, keep_input, expected, ..NewJob::new(name, params.spec(spec)?) })
-}
-
-/// Gathers small pieces.
-#[derive(Default)]
-pub(super) struct Gather {
-    pieces: Vec<u8>,
-    /// Bytes that came after the input had turned out to be of no use.
-    drained: usize,
-}
-
-impl Gather {
-    /// `false` where no more need be read.
-    pub(super) async fn push(&mut self, upload: &mut Upload, data: Bytes) -> bool {
-        if self.drained > 0 {
-            self.drained += data.len();
-            return self.drained < DRAIN_BYTES;
-        }
-        let taken = if self.pieces.is_empty() && data.len() >= GATHER_BYTES {
-            upload.push(data).await
-        } else {
-            self.pieces.extend_from_slice(&data);
-            self.pieces.len() < GATHER_BYTES || self.flush(upload).await
-        };
-        self.drained += usize::from(!taken);
-        true
-    }
-
-    async fn flush(&mut self, upload: &mut Upload) -> bool {
-        let full = std::mem::replace(&mut self.pieces, Vec::with_capacity(GATHER_BYTES * 2));
-        upload.push(full.into()).await
-    }
-
-    /// Passes on what has been gathered.
-    pub(super) async fn flush_rest(&mut self, upload: &mut Upload) {
-        if !self.pieces.is_empty() {
-            // What is wrong, if it is, comes with the end.
-            self.flush(upload).await;
-        }
-    }
-
-    async fn finish(mut self, mut upload: Upload) -> Result<JobId, Problem> {
-        self.flush_rest(&mut upload).await;
-        Ok(upload.finish().await?)
-    }
 }
 
 pub(super) fn content_length(request: &Request) -> Option<u64> {
