@@ -30,12 +30,13 @@ function Top({ summary }) {
   const [all, setAll] = useState(false);
   const { top, key, value, keys } = summary;
   const largest = Math.max(1, ...top.map((row) => Number(row.value)));
+  const longest = Math.max(...top.map((row) => count(row.value).length), 0);
   const shown = all ? top : top.slice(0, FEW);
   return html`<figure class="chart top">
     <figcaption>${key} with the most: ${value}<span class="sub">${count(keys)} different</span></figcaption>
     <div class=${all ? "scroll" : ""} tabindex=${all ? 0 : null} role=${all ? "region" : null} aria-label=${all ? "The largest" : null}>
     <table class="bars"><caption class="unseen">${value} by ${key}, the largest first</caption>
-      <colgroup><col class="bars-key" /><col /><col class="bars-value" /></colgroup>
+      <colgroup><col class="bars-key" /><col /><col style=${{ width: `${longest + 1}ch` }} /></colgroup>
       <thead class="unseen"><tr><th scope="col">${key}</th><th scope="col">${value}</th></tr></thead>
       <tbody>${shown.map((row) => html`<tr key=${row.key}>
         <th scope="row" title=${row.key}>${row.key || "(empty)"}</th>

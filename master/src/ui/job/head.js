@@ -49,7 +49,7 @@ function Figures({ job }) {
     [ended(job) ? "Rate" : "Rate now", rate(rateNow(job))],
     ["Records", count(receipt.records), `${short(progress.records_per_second)}/s on average`],
     ["Tasks", `${count(tasks.done)} of ${count(tasks.cut)}`, [
-      tasks.running && `${tasks.running} running`, tasks.queued && `${tasks.queued} waiting`,
+      tasks.running && `${count(tasks.running)} running`, tasks.queued && `${count(tasks.queued)} waiting`,
       tasks.retried && `${things(tasks.retried, "attempt")} more`].filter(Boolean).join(", ")],
     ["Rows", result ? count(result.rows) : "–", result && bytes(result.bytes)],
     ...(result?.totals ?? []).map(({ name, value }) => [name, count(value), "over the whole input"]),

@@ -1,7 +1,7 @@
 // A look at the result: some of its rows, found by what they begin with or are. Of a job that runs: the
 // totals so far, and how much of the input they cover.
 
-import { html, useEffect, useState } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { jobPath, query } from "../api.js";
 import { ended } from "../store.js";
 import { bytes, count, percent, things } from "../format.js";
@@ -32,14 +32,17 @@ function Rows({ job, partial }) {
   const [wanted, setWanted] = useState({ prefix: "" });
   const [offset, setOffset] = useState(0);
   const [turn, setTurn] = useState(0);
+  const waiting = useRef(false);
   const filter = useSettled(wanted);
   useEffect(() => {
     if (!partial) return undefined;
-    const timer = setInterval(() => setTurn((n) => n + 1), REFRESH_MS);
+    // A look that takes long is waited for, not asked for again.
+    const timer = setInterval(() => !waiting.current && setTurn((n) => n + 1), REFRESH_MS);
     return () => clearInterval(timer);
   }, [partial]);
   const asked = query({ format: "json", limit: PAGE, offset, partial: partial ? "true" : null, ...filter });
   const { data, problem, busy } = useAnswer(jobPath(job.id, `/result${asked}`), `${turn} ${job.repaired_by}`);
+  waiting.current = busy;
   const change = (name) => (event) => {
     setWanted({ ...wanted, [name]: event.target.value });
     setOffset(0);
@@ -75,11 +78,13 @@ function Filters({ columns, wanted, change }) {
   </form>`;
 }
 
+const kind = (key) => (!key ? "number" : key.kind === "text" ? "text" : "date");
+
 function Table({ look, keys, busy }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Rows of the result" aria-busy=${busy}>
     <table class="plain result"><caption class="unseen">Rows of the result</caption>
       <thead><tr>${look.columns.map((name, i) => html`<th key=${i} scope="col" class=${i < keys.length ? "" : "number"}>${name}</th>`)}</tr></thead>
       <tbody>${look.rows.map((row, i) => html`<tr key=${i}>
-        ${row.map((value, j) => html`<td key=${j} class=${j >= keys.length ? "number" : keys[j].kind === "text" ? "text" : "date"}>${j < keys.length ? value : count(value)}</td>`)}</tr>`)}</tbody>
+        ${row.map((value, j) => html`<td key=${j} class=${kind(keys[j])}>${keys[j] ? value : count(value)}</td>`)}</tr>`)}</tbody>
     </table></div>`;
 }

@@ -40,8 +40,8 @@ export function TaskMap({ tasks, names }) {
   const grid = width > 0 ? layout(width, tasks.length) : null;
   const colours = useMemo(palette, [skin]);
   useEffect(() => {
-    if (grid) draw(canvas.current, grid, tasks, names, colours, chosen);
-  }, [grid?.size, grid?.columns, grid?.rows, tasks, names, colours, chosen]);
+    if (grid) draw(canvas.current, grid, tasks, names, colours);
+  }, [grid?.size, grid?.columns, grid?.rows, tasks, names, colours]);
   const at = (event) => {
     const { left, top } = canvas.current.getBoundingClientRect();
     const [column, row] = [event.clientX - left, event.clientY - top].map((x) => Math.floor(x / grid.size));
@@ -60,9 +60,19 @@ export function TaskMap({ tasks, names }) {
     aria-label=${`Map of ${things(tasks.length, "task")}. The arrow keys choose one.`} aria-describedby="map-detail"
     onKeyDown=${keys} onFocus=${() => chosen === null && setChosen(0)}>
     <canvas ref=${canvas} aria-hidden="true" onPointerMove=${at} onPointerDown=${at}></canvas>
+    ${grid && chosen !== null && html`<${Mark} grid=${grid} index=${chosen} />`}
   </div>
   <p class="map-detail" id="map-detail" aria-live="polite">${task ? describe(task) : "Point at a task, or use the arrow keys"}</p>`;
 }
+
+// The frame around the chosen cell lies above the canvas: moving it draws no cell again.
+function Mark({ grid: { size, columns }, index }) {
+  const side = `${size - gapOf(size)}px`;
+  const place = { left: `${(index % columns) * size}px`, top: `${Math.floor(index / columns) * size}px`, width: side, height: side };
+  return html`<span class="map-mark" style=${place}></span>`;
+}
+
+const gapOf = (size) => (size > 8 ? 2 : 1);
 
 function describe(task) {
   const who = task.slaves.join(" and ");
@@ -81,13 +91,13 @@ function describe(task) {
 }
 
 function palette() {
-  const names = { queued: "--cell", surface: "--surface", bad: "--bad", retry: "--retry", ink: "--cell-ink", focus: "--focus" };
+  const names = { queued: "--cell", surface: "--surface", bad: "--bad", retry: "--retry", ink: "--cell-ink" };
   const colours = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, colour(name)]));
   colours.slaves = Array.from({ length: COLOURS }, (_, i) => colour(`--s${i}`));
   return colours;
 }
 
-function draw(canvas, { size, columns, rows }, tasks, names, colours, chosen) {
+function draw(canvas, { size, columns, rows }, tasks, names, colours) {
   const scale = window.devicePixelRatio || 1;
   const [width, height] = [columns * size, rows * size];
   canvas.width = width * scale;
@@ -98,16 +108,12 @@ function draw(canvas, { size, columns, rows }, tasks, names, colours, chosen) {
   context.scale(scale, scale);
   const index = new Map(names.map((name, i) => [name, i]));
   const of = (name) => colours.slaves[(index.get(name) ?? 0) % COLOURS];
-  const gap = size > 8 ? 2 : 1;
+  const gap = gapOf(size);
   tasks.forEach((task, i) => {
     const x = (i % columns) * size;
     const y = Math.floor(i / columns) * size;
     cell(context, { x, y, side: size - gap }, task, colours, of);
   });
-  if (chosen === null) return;
-  context.strokeStyle = colours.focus;
-  context.lineWidth = 2;
-  context.strokeRect((chosen % columns) * size, Math.floor(chosen / columns) * size, size - gap, size - gap);
 }
 
 function cell(context, { x, y, side }, task, colours, of) {

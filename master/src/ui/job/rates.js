@@ -12,16 +12,17 @@ const WINDOW_MS = 1000;
 // The parts of a chart that a screen can show.
 const MOST = 600;
 
+const xAxis = { sayX: (x) => duration(Math.round(x * 10) * 100), xName: "Since it was opened" };
+
 /** The charts of bytes and records a second. */
 export function Rates({ job }) {
   const samples = useSamples(job);
   const [xs, byBytes, byRecords] = useMemo(() => rates(samples), [samples]);
-  const seconds = (x) => duration(Math.round(x * 10) * 100);
   return html`<section class="panel" aria-labelledby="rates-title">
     <h2 id="rates-title">Speed</h2>
     <div class="pair">
-      <${LineChart} title="Bytes a second" data=${useMemo(() => [xs, byBytes], [byBytes])} format=${bytes} sayX=${seconds} xName="Since it was opened" />
-      <${LineChart} title="Records a second" data=${useMemo(() => [xs, byRecords], [byRecords])} format=${short} sayX=${seconds} xName="Since it was opened" />
+      <${LineChart} title="Bytes a second" data=${useMemo(() => [xs, byBytes], [byBytes])} format=${bytes} ...${xAxis} />
+      <${LineChart} title="Records a second" data=${useMemo(() => [xs, byRecords], [byRecords])} format=${short} ...${xAxis} />
     </div>
   </section>`;
 }

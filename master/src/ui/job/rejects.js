@@ -25,6 +25,11 @@ export function Rejects({ job }) {
   </section>`;
 }
 
+function Cell({ name, value }) {
+  if (NUMBERS.has(name)) return html`<td class="number">${count(value)}</td>`;
+  return html`<td class=${name === "record" ? "text raw" : "text"}>${value}</td>`;
+}
+
 function Paged({ job }) {
   const [offset, setOffset] = useState(0);
   const path = ended(job) ? jobPath(job.id, `/rejects${query({ limit: PAGE, offset })}`) : null;
@@ -33,9 +38,10 @@ function Paged({ job }) {
   const look = data ?? { columns: COLUMNS, rows: job.rejects.map((row) => COLUMNS.map((name) => String(row[name] ?? ""))), next_offset: null };
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Rejects">
     <table class="plain rejects"><caption class="unseen">Records that could not be counted</caption>
-      <thead><tr>${look.columns.map((name) => html`<th key=${name} scope="col" class=${NUMBERS.has(name) ? "number" : ""}>${name.replace("_", " ")}</th>`)}</tr></thead>
-      <tbody>${look.rows.map((row, i) => html`<tr key=${offset + i}>${row.map((value, j) => html`<td key=${j}
-        class=${NUMBERS.has(look.columns[j]) ? "number" : look.columns[j] === "record" ? "text raw" : "text"}>${NUMBERS.has(look.columns[j]) ? count(value) : value}</td>`)}</tr>`)}</tbody>
+      <thead><tr>${look.columns.map((name) => html`<th key=${name} scope="col"
+        class=${NUMBERS.has(name) ? "number" : ""}>${name.replace("_", " ")}</th>`)}</tr></thead>
+      <tbody>${look.rows.map((row, i) => html`<tr key=${offset + i}>
+        ${row.map((value, j) => html`<${Cell} key=${j} name=${look.columns[j]} value=${value} />`)}</tr>`)}</tbody>
     </table></div>
     ${data && (offset > 0 || data.next_offset !== null) && html`<div class="pager">
       <button type="button" class="button" disabled=${offset === 0} onClick=${() => setOffset(Math.max(0, offset - PAGE))}>Before</button>

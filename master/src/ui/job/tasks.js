@@ -11,6 +11,7 @@ import { TaskMap } from "./map.js";
 const POLL_MS = 1000;
 const MANY = 4000;
 const PAGE = 100;
+const COLUMNS = ["Task", "State", "Slave", "Begins at", "Bytes", "Attempts", "Failures", "Records", "Rejected"];
 /** So many slaves have a colour of their own; then the colours come again. */
 export const COLOURS = 8;
 
@@ -114,8 +115,8 @@ function AsTable({ tasks }) {
         onChange=${(event) => { setOdd(event.target.checked); setFrom(0); }} />Only those with more than one attempt, or on two slaves</label>
       <div class="scroll" tabindex="0" role="region" aria-label="Tasks as a table"><table class="plain">
         <caption class="unseen">Tasks</caption>
-        <thead><tr>${["Task", "State", "Slave", "Begins at", "Bytes", "Attempts", "Failures", "Records", "Rejected"].map((text, i) =>
-          html`<th key=${text} scope="col" class=${i > 2 ? "number" : ""}>${text}</th>`)}</tr></thead>
+        <thead><tr>${COLUMNS.map((text, i) => html`<th key=${text} scope="col"
+          class=${i > 2 ? "number" : ""}>${text}</th>`)}</tr></thead>
         <tbody>${page.map((task) => html`<tr key=${task.number}>
           <th scope="row">${task.number}</th><td>${task.state}</td><td>${task.slaves.join(", ") || "–"}</td>
           ${[task.byte_offset, task.bytes, task.attempts, task.failures, task.records, task.rejected].map((n, i) =>
@@ -124,7 +125,8 @@ function AsTable({ tasks }) {
       <div class="pager">
         <button type="button" class="button" disabled=${from === 0} onClick=${() => setFrom(from - PAGE)}>Before</button>
         <span class="sub">${things(listed.length, "task")}</span>
-        <button type="button" class="button" disabled=${from + PAGE >= listed.length} onClick=${() => setFrom(from + PAGE)}>Next</button>
+        <button type="button" class="button" disabled=${from + PAGE >= listed.length}
+          onClick=${() => setFrom(from + PAGE)}>Next</button>
       </div>`}
   </details>`;
 }

@@ -14,7 +14,8 @@ export function SpecForm({ form, columns, onChange }) {
   const set = (name) => (event) => onChange({ ...form, [name]: event.target.value });
   return html`<fieldset class="shapes"><legend>Compute</legend>
       ${SHAPES.map(([id, text, more]) => html`<label key=${id} class="shape">
-        <input type="radio" name="shape" value=${id} checked=${form.shape === id} autofocus=${id === "plays"} onChange=${() => onChange({ ...form, shape: id })} />
+        <input type="radio" name="shape" value=${id} checked=${form.shape === id} autofocus=${id === "plays"}
+          onChange=${() => onChange({ ...form, shape: id })} />
         <span>${text}<span class="sub">${more}</span></span></label>`)}
     </fieldset>
     ${form.shape === "custom" && html`<${Roles} form=${form} columns=${columns} onChange=${onChange} />`}

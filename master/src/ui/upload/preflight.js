@@ -1,7 +1,7 @@
 // What the master says of a file before it is counted: whether it can be, how it is written, what will come out.
 
 import { html } from "../html.js";
-import { bytes, count, duration } from "../format.js";
+import { bytes, count, duration, short } from "../format.js";
 import { Icon } from "../parts/icon.js";
 
 /** A preflight report. `onSuggestion` is called with a spec that would fit better. */
@@ -32,11 +32,13 @@ function Written({ report }) {
 }
 
 function Prediction({ prediction: p, whole }) {
+  // What is estimated is not given to the last digit.
   const about = whole ? "" : "about ";
+  const number = (n) => (whole || n === 0 ? count(n) : about + short(n));
   const figures = [
-    ["Records", about + count(p.records)],
-    ["Rows of the result", about + count(p.groups)],
-    ["Rejects", (whole || !p.rejected ? "" : about) + count(p.rejected)],
+    ["Records", number(p.records)],
+    ["Rows of the result", number(p.groups)],
+    ["Rejects", number(p.rejected)],
     ["Time", p.seconds === null ? "no slaves yet" : `about ${duration(p.seconds * 1000)}`],
     ["Result", about + bytes(p.result_bytes)],
     ["Disk at most", about + bytes(p.disk_bytes), p.disk_room !== null && `${bytes(p.disk_room)} free`],
