@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from test_upload import SMALL, state
+from pages import SMALL, state
 
 
 @pytest.fixture

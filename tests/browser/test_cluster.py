@@ -3,15 +3,14 @@
 from playwright.sync_api import expect
 
 from cluster import eventually
-from test_job import cluster_upload
-from test_upload import state
+from pages import state, upload_part
 
 
 def test_a_slave_that_dies_is_shown_gone_and_the_job_ends(start, open_page, plays):
     cluster = start("anna", "ben", flags=["--task-bytes", "500kB"])
     data = plays.read_bytes()
     sent = len(data) - 2_000_000
-    job = cluster_upload(cluster, data, sent)
+    job = upload_part(cluster, data, sent)
     page = open_page(cluster.url)
     expect(page.locator("tr[data-slave=anna]")).to_be_visible()
     expect(page.locator("tr[data-slave=ben]")).to_be_visible()

@@ -5,7 +5,7 @@ import gzip
 import pytest
 from playwright.sync_api import expect
 
-from test_upload import SMALL, state
+from pages import SMALL, state, upload_part
 
 CELLS = """canvas => {
     const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -132,7 +132,7 @@ def test_what_is_counted_so_far_is_shown_with_its_share(start, open_page, plays)
     cluster = start("anna", flags=["--task-bytes", "500kB"])
     # All of the upload but its end: the job can not end before the test wants.
     data = plays.read_bytes()
-    upload = cluster_upload(cluster, data, len(data) - 100_000)
+    upload = upload_part(cluster, data, len(data) - 100_000)
     page = open_page(f"{cluster.url}/#/jobs/{upload}")
     page.allowed.append("409")
     state(page, "receiving")
@@ -140,16 +140,6 @@ def test_what_is_counted_so_far_is_shown_with_its_share(start, open_page, plays)
     expect(page.get_by_text("Partial:")).to_be_visible()
     expect(page.get_by_text("of the input,")).to_be_visible()
     expect(page.get_by_role("table", name="Rows of the result").get_by_role("row").nth(1)).to_be_visible()
-
-
-def cluster_upload(cluster, data, most):
-    """Opens an upload over tus and sends its first `most` bytes; gives the job's id."""
-    import urllib.request
-
-    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)), "Content-Type": "application/offset+octet-stream"}
-    request = urllib.request.Request(f"{cluster.url}/api/v1/uploads", data[:most], headers, method="POST")
-    with urllib.request.urlopen(request) as answer:
-        return answer.headers["Location"].rsplit("/", 1)[1]
 
 
 def test_a_job_is_cancelled_and_deleted(start, open_page):

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from cluster import TALLY, eventually
-from test_upload import state
+from pages import state
 
 FOLDER = os.environ.get("TALLY_SCREENSHOTS")
 # So that a picture does not weigh down the repository, in bytes.
@@ -61,12 +61,13 @@ def test_pictures(start, open_page, plays, tmp_path):
     running = cluster.submit(large, "?name=plays-2026.csv")
     for name, priority in [("plays-2024.csv", "low"), ("plays-2023.csv", "low")]:
         cluster.submit(plays, f"?name={name}&priority={priority}")
-    page = open_page(f"{cluster.url}/#/jobs/{running}", width=1280, height=860)
+    page = open_page(f"{cluster.url}/#/jobs/{running}", width=1280, height=1060)
     state(page, "running")
     eventually("some is counted", lambda: cluster.job(running)["tasks"]["done"] > 30)
     cluster.kill_slave("emil")
     eventually("more is counted", lambda: cluster.job(running)["tasks"]["done"] > 110)
     shoot(page, "job-running")
+    page.set_viewport_size({"width": 1280, "height": 860})
     page.goto(f"{cluster.url}/#/")
     expect(page.locator(f"tr[data-job='{running}']")).to_be_visible()
     page.wait_for_timeout(1500)

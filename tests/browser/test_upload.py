@@ -5,19 +5,7 @@ import subprocess
 from playwright.sync_api import expect
 
 from cluster import TALLY
-
-SMALL = b"Song,Date,Number of Plays\n" + b"".join(b"Song %d,2026-01-%02d,%d\n" % (n, n % 28 + 1, n) for n in range(300))
-
-
-def preflight(page):
-    """The dialog, once the master has said what it thinks of the file."""
-    dialog = page.get_by_role("dialog", name="Count a file")
-    expect(dialog.get_by_text("can be counted").or_(dialog.get_by_text("can not be counted")).first).to_be_visible()
-    return dialog
-
-
-def state(page, text):
-    expect(page.locator(".job-head .state")).to_have_text(text, timeout=60_000)
+from pages import SMALL, preflight, state
 
 
 def test_a_chosen_file_is_looked_at_sent_and_counted(start, open_page, plays, tmp_path):
