@@ -137,11 +137,11 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let open = || File::open(&path).unwrap();
         for part in [0..bytes.len(), 0..0, 7..8, 12_345..9_999_999] {
-            let body = FileStream::new(open(), part.start as u64..part.end as u64, Vec::new());
+            let body = FileStream::new(open(), part.start as u64..part.end as u64, Keep::default());
             let read = body.collect().await.unwrap().to_bytes();
             assert!(read == bytes[part.clone()], "{part:?}");
         }
-        let body = FileStream::new(open(), 0..bytes.len() as u64, Vec::new());
+        let body = FileStream::new(open(), 0..bytes.len() as u64, Keep::default());
         path.as_file().set_len(3_000_000).unwrap();
         assert!(body.collect().await.is_err());
     }

@@ -13,7 +13,7 @@ import { SpecForm } from "./form.js";
 import { send } from "./send.js";
 
 // What the preflight is shown of a file, in bytes.
-const SAMPLE = 1 << 20;
+const SAMPLE = 8 << 20;
 
 /** The dialog for a file that was chosen or dropped. */
 export function UploadDialog({ file, onClose }) {
