@@ -120,9 +120,10 @@ class Cluster:
         self.started = 0
         try:
             self._start_master("127.0.0.1:0", "127.0.0.1:0")
-            for _ in range(slaves):
+            for number in range(slaves):
                 self.add_slave(workers)
-            self.wait_for_slaves(slaves)
+                # One after the other, so that they are always listed in the same order.
+                self.wait_for_slaves(number + 1)
         except BaseException:
             self.stop()
             raise

@@ -172,12 +172,49 @@ def test_frames(client):
     assert polars.rows() == ROWS
 
 
-def test_lists(client):
+def test_looks(client):
+    job = client.submit(SEED)
+    job.wait()
+    look = job.look(limit=2)
+    assert look.rows == [["A", "2020-01-31", "4"], ["A", "2020-02-01", "5"]]
+    assert (look.columns[0], look.next_offset, look.total_rows, look.coverage) == ("Song", 2, 3, None)
+    assert job.look(offset=look.next_offset).rows == [["B", "2020-02-01", "1"]]
+    assert job.look(prefix="B").rows == [["B", "2020-02-01", "1"]]
+    assert job.look(where={"song": "A", "DATE": "2020-02-01"}).rows == [["A", "2020-02-01", "5"]]
+
+
+def test_an_input_is_looked_at_before_it_is_counted(client, tmp_path):
+    path = tmp_path / "only looked at.csv"
+    path.write_bytes(SEED)
+    found = client.preflight(path)
+    assert found.ok and found.sample.whole and found.sample.records == 4
+    assert found.prediction.records == 4 and found.prediction.groups == 3
+    assert [column.name for column in found.columns] == ["Song", "Date", "Number of Plays"]
+    assert not [job for job in client.jobs() if job.view.name == "only looked at.csv"]
+    wrong = client.preflight(SEED, group_by="Shop", sum="Price")
+    assert not wrong.ok and wrong.problems
+    with pytest.raises(ValueError, match="only once"):
+        client.preflight(iter([SEED]))
+
+
+def test_lists(client, monkeypatch):
     opened = [client.submit(SEED, name=f"listed {number}") for number in range(3)]
     for job in opened:
         job.wait()
     ids = [job.id for job in client.jobs()]
     assert [id for id in ids if id in {job.id for job in opened}] == [job.id for job in reversed(opened)]
+    # The same in small pages, and only some of them.
+    monkeypatch.setattr(tally.client, "PAGE", 2)
+    assert [job.id for job in client.jobs()] == ids
+    assert [job.id for job in client.jobs(name="LISTED", order="asc")] == [job.id for job in opened]
+    assert [job.id for job in client.jobs(name="listed 1", state=["succeeded", "failed"])] == [opened[1].id]
+    assert list(client.jobs(name="listed", state="running")) == []
+    since = opened[1].view.opened_at
+    assert [job.id for job in client.jobs(name="listed", opened_from=since)] == [opened[2].id, opened[1].id]
+    assert [job.id for job in client.jobs(name="listed", opened_before=since)] == [opened[0].id]
+    with pytest.raises(TallyError) as caught:
+        list(client.jobs(state="sleeping"))
+    assert caught.value.kind == "bad-request"
     assert client.health()["status"] == "ok"
     assert sorted(slave.name for slave in client.slaves()) == ["slave-0", "slave-1"]
 

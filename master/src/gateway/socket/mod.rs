@@ -3,8 +3,8 @@
 //! been put into JSON once.
 //!
 //! A client that reads slower than things happen is not waited for: what it has not taken fills a buffer of
-//! a few packets, and what happens meanwhile is told by a snapshot when there is room again. One that takes
-//! nothing at all can not be pinged either, and is hung up on.
+//! a few packets, and what happens meanwhile is told by a snapshot when there is room again. One that has no
+//! room for a ping when that is due is hung up on, and begins with a snapshot when it comes back.
 
 mod pump;
 
