@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use tokio::sync::Semaphore;
@@ -21,7 +21,9 @@ use super::jobs::SubmitForm;
 use super::openapi::{OfInput, SpecParams};
 use super::problem::Problem;
 use super::spec::Params;
-use super::upload::{content_length, drain, is_multipart, next, read_spec, unreadable};
+use super::upload::{
+    content_length, drain, drain_form, form, is_multipart, next, read_spec, unreadable,
+};
 use super::{Answer, App};
 use crate::jobs::Jobs;
 use crate::sample::Sampler;
@@ -134,8 +136,7 @@ async fn from_raw(request: Request) -> Result<Sent, Problem> {
 }
 
 async fn from_form(request: Request) -> Result<Sent, Problem> {
-    let parts = Multipart::from_request(request, &()).await;
-    let mut parts = parts.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let mut parts = form(request).await?;
     let mut spec = None;
     while let Some(mut part) = parts.next_field().await.map_err(|error| unreadable(&error))? {
         match part.name() {
@@ -152,6 +153,8 @@ async fn from_form(request: Request) -> Result<Sent, Problem> {
             other => {
                 let other = other.unwrap_or_default();
                 let detail = format!("there is no use for the part {other:?}: `file` is looked at");
+                drop(part);
+                drain_form(&mut parts).await;
                 return Err(Problem::bad_request(detail));
             }
         }

@@ -175,8 +175,7 @@ pub(super) async fn drain(body: &mut BodyDataStream) {
 async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
     // The whole body's length: a little more than the file's, which is near enough for its tasks.
     let expected = content_length(&request);
-    let parts = Multipart::from_request(request, &()).await;
-    let mut parts = parts.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let mut parts = form(request).await?;
     let mut spec = None;
     while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error))? {
         match part.name() {
@@ -187,11 +186,39 @@ async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<
                     "there is no use for the part {:?}: `spec` may come first, then `file`",
                     other.unwrap_or_default()
                 );
+                drop(part);
+                drain_form(&mut parts).await;
                 return Err(Problem::bad_request(detail));
             }
         }
     }
     Err(Problem::bad_request("the form has no part `file` with the CSV"))
+}
+
+/// The parts of a form. The body of one that names no boundary is read all the same: a client that uses its
+/// connection again would otherwise find it closed.
+pub(super) async fn form(request: Request) -> Result<Multipart, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.contains("boundary=")) {
+        drain_request(request).await;
+        let detail = "the Content-Type of the form names no boundary between its parts";
+        return Err(Problem::bad_request(detail));
+    }
+    let parts = Multipart::from_request(request, &()).await;
+    parts.map_err(|rejection| Problem::bad_request(rejection.body_text()))
+}
+
+/// Reads what is left of a form that is of no use.
+pub(super) async fn drain_form(parts: &mut Multipart) {
+    let mut drained = 0;
+    while let Ok(Some(mut part)) = parts.next_field().await {
+        while let Ok(Some(data)) = next_of(&mut part).await {
+            drained += data.len();
+            if drained > DRAIN_BYTES {
+                return;
+            }
+        }
+    }
 }
 
 async fn next_of(part: &mut Field<'_>) -> Result<Option<Bytes>, Problem> {
