@@ -113,8 +113,7 @@ fn uploads_that_stall_hold_up_nobody() {
     drop(crowd);
     // Those that broke off are no jobs: each has failed, and says so.
     eventually("the uploads to be given up", || {
-        let jobs = cluster.http().get("/api/v1/jobs").json();
-        let jobs = jobs["jobs"].as_array().unwrap();
+        let jobs = cluster.http().jobs();
         let mut stalled = jobs.iter().filter(|job| job["name"] != "honest");
         stalled.all(|job| job["input_lost"] == true).then_some(())
     });
@@ -137,8 +136,7 @@ fn a_thousand_jobs_that_wait_for_the_first_slaves() {
         let threads: Vec<_> = (0..4).map(|first| scope.spawn(move || submit_some(first))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    let waiting = http.get("/api/v1/jobs").json();
-    let waiting = waiting["jobs"].as_array().unwrap();
+    let waiting = http.jobs();
     assert_eq!(waiting.len(), JOBS);
     assert!(waiting.iter().all(|job| job["waiting_for"] == "a slave to join"));
     cluster.add_slave(1);

@@ -191,6 +191,20 @@ impl Http {
         self.get(&format!("/api/v1/jobs/{id}")).json()
     }
 
+    /// All jobs, page by page.
+    ///
+    /// # Panics
+    /// Where a page is not one.
+    pub fn jobs(&self) -> Vec<Value> {
+        let (mut all, mut from) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("/api/v1/jobs?limit=1000{from}")).json();
+            all.extend(page["jobs"].as_array().expect("a page has jobs").iter().cloned());
+            let Some(next) = page["next"].as_str() else { return all };
+            from = format!("&cursor={next}");
+        }
+    }
+
     /// Waits until a job has ended, and gives it.
     pub fn ended(&self, id: &str) -> Value {
         eventually("the job to end", || {
