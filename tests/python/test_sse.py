@@ -100,6 +100,17 @@ def test_the_deletion_of_a_job_ends_its_stream(start_cluster):
         assert list(events)[-1][0] in ("end", "deleted")
 
 
+def test_a_job_that_is_repaired_is_told_as_it_is_from_then_on(cluster):
+    job = cluster.submit(SEED + b"B,2020-02-01,many\n")["id"]
+    assert cluster.ended(job)["state"] == "failed"
+    with Stream(f"{cluster.http}/api/v1/events") as stream:
+        url = f"{cluster.http}/api/v1/jobs/{job}/repairs"
+        answer = requests.post(url, data=b"Song,Date,Number of Plays\nB,2020-02-01,7\n", timeout=PATIENCE)
+        assert answer.status_code == 202, answer.text
+        _, _, told = stream.until(lambda event: event[0] == "job" and event[2]["id"] == job)
+    assert told["repaired_by"] == answer.json()["id"] and told["state"] == "succeeded"
+
+
 def test_the_cluster_is_told_from_the_snapshot_on(cluster):
     with Stream(f"{cluster.http}/api/v1/events") as stream:
         events = iter(stream)

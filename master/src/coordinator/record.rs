@@ -1,5 +1,7 @@
 //! The ledger's facts as the store keeps them.
 
+use std::sync::Arc;
+
 use tracing::error;
 
 use tally_common::id::{JobId, TaskNumber};
@@ -79,7 +81,13 @@ impl Coordinator {
         metrics::job_ended(outcome, job.earlier + now.saturating_sub(job.opened));
         job.expires_ms = Some(ended_ms + self.config.retain.as_millis() as u64);
         let revises = job.revises.take().filter(|_| *outcome == Outcome::Succeeded);
-        self.rows.extend(revises.map(|view| Row::Revised { view }));
+        if let Some(view) = revises {
+            let shown = Arc::new((*view).clone());
+            self.rows.push(Row::Revised { view });
+            self.then(move |this| {
+                this.feed.job(shown);
+            });
+        }
         if let Some(view) = self.view(id) {
             self.rows.push(Row::Ended { view: Box::new((*view).clone()), ended_ms });
         }
