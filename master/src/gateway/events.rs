@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -35,6 +35,9 @@ const MAX_LISTENERS: usize = 2048;
 /// How often a stream on which nothing happens says that it is there, so that nobody on the way takes it
 /// for dead.
 const QUIET: Duration = Duration::from_secs(15);
+
+/// Bytes of events that are sent at once, and may be exceeded by one of them.
+const AT_ONCE_BYTES: usize = 64 << 10;
 
 /// The id of a job's last event: who comes back with it need not come again.
 const END: &str = "end";
@@ -146,6 +149,8 @@ struct Cluster {
     jobs: Jobs,
     listener: Listener,
     ready: VecDeque<Bytes>,
+    /// Events were missed.
+    behind: bool,
     _place: Place,
 }
 
@@ -153,7 +158,8 @@ impl Cluster {
     async fn start(jobs: Jobs, last: Option<EventId>, place: Place) -> Result<Self, Problem> {
         let listener =
             jobs.feed().listen(last).ok_or(JobsError::Stopped(crate::coordinator::Stopped))?;
-        let mut stream = Self { jobs, listener, ready: VecDeque::new(), _place: place };
+        let mut stream =
+            Self { jobs, listener, ready: VecDeque::new(), behind: false, _place: place };
         match stream.listener.missed.take() {
             Some(missed) => {
                 stream.ready = missed.iter().map(|event| event.frame().clone()).collect()
@@ -177,13 +183,41 @@ impl Cluster {
             if let Some(frame) = self.ready.pop_front() {
                 return Some(frame);
             }
+            if std::mem::take(&mut self.behind) {
+                self.snapshot().await.ok()?;
+                continue;
+            }
             match timeout(QUIET, self.listener.events.recv()).await {
-                Ok(Ok(event)) => return Some(event.frame().clone()),
+                Ok(Ok(event)) => return Some(self.with_more(&event)),
                 Ok(Err(RecvError::Lagged(_))) => self.snapshot().await.ok()?,
                 Ok(Err(RecvError::Closed)) => return None,
                 Err(_) => return Some(quiet()),
             }
         }
+    }
+}
+
+impl Cluster {
+    /// The frame of an event, with those of events that are there already: mostly several happen at once,
+    /// and a write for each of a thousand listeners costs more than what is written.
+    fn with_more(&mut self, event: &FeedEvent) -> Bytes {
+        let first = event.frame();
+        let mut frames = Vec::new();
+        while frames.len() < AT_ONCE_BYTES {
+            let event = match self.listener.events.try_recv() {
+                Ok(event) => event,
+                Err(error) => {
+                    // It is said once only.
+                    self.behind = matches!(error, TryRecvError::Lagged(_));
+                    break;
+                }
+            };
+            if frames.is_empty() {
+                frames.extend_from_slice(first);
+            }
+            frames.extend_from_slice(event.frame());
+        }
+        if frames.is_empty() { first.clone() } else { frames.into() }
     }
 }
 
@@ -249,4 +283,48 @@ async fn next(events: &mut watch::Receiver<Arc<FeedEvent>>, begun: bool) -> Opti
 fn end(job: &JobView) -> Bytes {
     let json = serde_json::to_vec(job).unwrap_or_default();
     frame("end", END, &json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::server::Master;
+
+    fn names(frames: &[u8]) -> Vec<String> {
+        let text = String::from_utf8(frames.to_vec()).unwrap();
+        text.lines()
+            .filter_map(|line| line.strip_prefix("event: "))
+            .filter(|name| ["snapshot", "deleted"].contains(name))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The events of interest in what comes next.
+    async fn next_of_interest(stream: &mut Cluster) -> Vec<String> {
+        loop {
+            let names = names(&stream.next().await.unwrap());
+            if !names.is_empty() {
+                return names;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_happens_at_once_is_sent_at_once_and_who_is_too_slow_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let master = Master::start(Config::new(folder.path().to_owned())).await.unwrap();
+        let place = Place::take("events").unwrap();
+        let mut stream = Cluster::start(master.jobs(), None, place).await.unwrap();
+        assert_eq!(next_of_interest(&mut stream).await, ["snapshot"]);
+        let feed = master.jobs().feed();
+        let nobody = JobId::from_uuid(uuid::Uuid::nil());
+        (0..3).for_each(|_| feed.deleted(nobody));
+        assert_eq!(next_of_interest(&mut stream).await, ["deleted"; 3]);
+        // Many more than may wait for a listener.
+        (0..5000).for_each(|_| feed.deleted(nobody));
+        assert_eq!(next_of_interest(&mut stream).await, ["snapshot"]);
+        feed.deleted(nobody);
+        assert_eq!(next_of_interest(&mut stream).await, ["deleted"]);
+    }
 }
