@@ -51,6 +51,11 @@ impl Clock {
         self.start_ms.saturating_add(self.now().as_millis() as u64)
     }
 
+    /// Milliseconds since 1970, UTC, at the start.
+    pub(crate) fn started_ms(&self) -> u64 {
+        self.start_ms
+    }
+
     /// A new job's id: a UUID v7, so it sorts by time.
     pub(crate) fn job_id(&self) -> JobId {
         JobId::from_uuid(Uuid::now_v7())

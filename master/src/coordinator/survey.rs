@@ -68,7 +68,8 @@ impl Coordinator {
         self.feed.cluster(Arc::new(cluster));
     }
 
-    pub(super) fn cluster_view(&self) -> ClusterView {
+    /// What there is of what, and what waits: high, default, low.
+    pub(super) fn counts(&self) -> (ClusterCounts, [QueueView; 3]) {
         let mut counts = ClusterCounts { slaves: self.sessions.len() as u32, ..Default::default() };
         counts.workers = self.sessions.values().map(|session| session.hello.workers).sum();
         let priorities = [Priority::High, Priority::Default, Priority::Low];
@@ -89,9 +90,14 @@ impl Coordinator {
                 }
             }
         }
+        (counts, queue)
+    }
+
+    pub(super) fn cluster_view(&self) -> ClusterView {
+        let (counts, queue) = self.counts();
         ClusterView {
             version: tally_proto::BUILD.to_owned(),
-            started_at: timestamp(self.clock.unix_ms() - self.clock.now().as_millis() as u64),
+            started_at: timestamp(self.clock.started_ms()),
             now: timestamp(self.clock.unix_ms()),
             counts,
             bytes_per_second: self.survey.rates.now(),

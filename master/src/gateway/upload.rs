@@ -211,13 +211,19 @@ pub(super) async fn form(request: Request) -> Result<Multipart, Problem> {
 /// Reads what is left of a form that is of no use.
 pub(super) async fn drain_form(parts: &mut Multipart) {
     let mut drained = 0;
-    while let Ok(Some(mut part)) = parts.next_field().await {
-        while let Ok(Some(data)) = next_of(&mut part).await {
-            drained += data.len();
-            if drained > DRAIN_BYTES {
-                return;
-            }
-        }
+    while drained <= DRAIN_BYTES
+        && let Ok(Some(mut part)) = parts.next_field().await
+    {
+        drain_part(&mut part, &mut drained).await;
+    }
+}
+
+/// Reads what is left of a part that is of no use.
+async fn drain_part(part: &mut Field<'_>, drained: &mut usize) {
+    while *drained <= DRAIN_BYTES
+        && let Ok(Some(data)) = next_of(part).await
+    {
+        *drained += data.len();
     }
 }
 
@@ -244,12 +250,7 @@ async fn take_file(
     let mut upload = match opened {
         Ok(upload) => upload,
         Err(problem) => {
-            let mut drained = 0;
-            while let Ok(Some(data)) = part.chunk().await
-                && drained < DRAIN_BYTES
-            {
-                drained += data.len();
-            }
+            drain_part(&mut part, &mut 0).await;
             return Err(problem);
         }
     };

@@ -16,7 +16,7 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::{MissedTickBehavior, interval};
 
-use tally_common::api::{DiskView, JobState, Priority};
+use tally_common::api::{ClusterCounts, DiskView, JobState, Priority, QueueView};
 
 pub(crate) use ledger::{command, event, fact};
 pub use names::{Kind, METRICS, Metric};
@@ -182,18 +182,11 @@ pub(crate) fn grpc_in_flight(delta: i32) {
 }
 
 /// What there is now of what.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
-    /// Jobs that have not ended, by state.
-    pub(crate) receiving: u32,
-    pub(crate) running: u32,
-    pub(crate) merging: u32,
-    pub(crate) tasks_queued: u32,
-    pub(crate) tasks_running: u32,
-    /// Jobs that have not ended, and their tasks that wait: high, default, low.
-    pub(crate) queue: [(u32, u32); 3],
-    pub(crate) sessions: u32,
-    pub(crate) workers: u32,
+    pub(crate) counts: ClusterCounts,
+    pub(crate) queue: [QueueView; 3],
+    /// Slaves that are in quarantine.
     pub(crate) quarantined: u32,
     pub(crate) disk: DiskView,
     /// Milliseconds since 1970 when the master started.
@@ -203,21 +196,20 @@ pub(crate) struct Now {
 /// Shows what there is now, and what the ledger has counted so far.
 pub(crate) fn now(now: &Now, counts: &Counts) {
     for (state, jobs) in [
-        (JobState::Receiving, now.receiving),
-        (JobState::Running, now.running),
-        (JobState::Merging, now.merging),
+        (JobState::Receiving, now.counts.receiving),
+        (JobState::Running, now.counts.running),
+        (JobState::Merging, now.counts.merging),
     ] {
         gauge!(names::JOBS, "state" => state.as_str()).set(jobs);
     }
-    gauge!(names::TASKS, "state" => "queued").set(now.tasks_queued);
-    gauge!(names::TASKS, "state" => "running").set(now.tasks_running);
-    let priorities = [Priority::High, Priority::Default, Priority::Low];
-    for (priority, (jobs, tasks)) in priorities.into_iter().zip(now.queue) {
+    gauge!(names::TASKS, "state" => "queued").set(now.counts.tasks_queued);
+    gauge!(names::TASKS, "state" => "running").set(now.counts.tasks_running);
+    for QueueView { priority, jobs, tasks } in now.queue {
         gauge!(names::QUEUE_JOBS, "priority" => priority.as_str()).set(jobs);
         gauge!(names::QUEUE_TASKS, "priority" => priority.as_str()).set(tasks);
     }
-    gauge!(names::SESSIONS).set(now.sessions);
-    gauge!(names::WORKERS).set(now.workers);
+    gauge!(names::SESSIONS).set(now.counts.slaves);
+    gauge!(names::WORKERS).set(now.counts.workers);
     gauge!(names::QUARANTINED).set(now.quarantined);
     gauge!(names::DISK_SIZE).set(now.disk.total as f64);
     gauge!(names::DISK_FREE).set(now.disk.free as f64);

@@ -6,12 +6,11 @@ use std::fs;
 use ::metrics::gauge;
 
 use super::names;
+use crate::machine;
 
 /// Looks at memory and open files.
 pub(super) fn look() {
-    if let Some(bytes) = resident() {
-        gauge!(names::RESIDENT_MEMORY).set(bytes as f64);
-    }
+    gauge!(names::RESIDENT_MEMORY).set(machine::memory().resident as f64);
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         // One of them is the folder that is being read.
         gauge!(names::OPEN_FILES).set(open.count().saturating_sub(1) as f64);
@@ -19,14 +18,6 @@ pub(super) fn look() {
     if let Some(max) = max_open_files() {
         gauge!(names::MAX_OPEN_FILES).set(max as f64);
     }
-}
-
-/// Bytes of memory that are not swapped out.
-fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kib << 10)
 }
 
 fn max_open_files() -> Option<u64> {
@@ -41,7 +32,7 @@ mod tests {
 
     #[test]
     fn the_kernel_is_understood() {
-        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(machine::memory().resident > 1 << 20);
         assert!(max_open_files().is_some_and(|files| files >= 16));
     }
 }
