@@ -195,9 +195,7 @@ impl Cluster {
             }
         }
     }
-}
 
-impl Cluster {
     /// The frame of an event, with those of events that are there already: mostly several happen at once,
     /// and a write for each of a thousand listeners costs more than what is written.
     fn with_more(&mut self, event: &FeedEvent) -> Bytes {
