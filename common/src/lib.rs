@@ -15,4 +15,5 @@ pub mod reject;
 pub mod run;
 pub mod scan;
 pub mod spec;
+pub mod table;
 pub mod value;

@@ -43,3 +43,22 @@ pub const MAX_WORKERS: u32 = 1024;
 
 /// Longest key of a request (`Idempotency-Key`, `message_id`), in bytes.
 pub const MAX_KEY_BYTES: usize = 128;
+
+/// Longest name of a table or of one of its columns, in bytes: PostgreSQL cuts off what is longer than 63.
+pub const MAX_TABLE_NAME_BYTES: usize = 63;
+
+/// Most columns of a table.
+pub const MAX_TABLE_COLUMNS: usize = 64;
+
+/// Most key columns of a table.
+pub const MAX_TABLE_KEY_COLUMNS: usize = 4;
+
+/// Most aggregates of a table.
+pub const MAX_TABLE_AGGREGATES: usize = 16;
+
+/// Longest text in a column that is indexed (key columns, and those that an aggregate groups by), in bytes:
+/// four of them fit into an entry of a PostgreSQL B-tree, which has 2,704 bytes.
+pub const MAX_ROW_KEY_BYTES: usize = 640;
+
+/// Longest text in any other column of a table, in bytes.
+pub const MAX_FIELD_BYTES: usize = 1 << 20;

@@ -23,6 +23,12 @@ pub enum RejectReason {
     InvalidUtf8 = 6,
     /// A quoted field is still open where the input ends.
     UnterminatedQuote = 7,
+    /// A key column of a table is empty.
+    EmptyKey = 8,
+    /// A text is longer than a table's column takes.
+    TooLong = 9,
+    /// A text for a table holds a NUL character.
+    Nul = 10,
 }
 
 impl RejectReason {
@@ -36,6 +42,9 @@ impl RejectReason {
             5 => Self::NoSuchDate,
             6 => Self::InvalidUtf8,
             7 => Self::UnterminatedQuote,
+            8 => Self::EmptyKey,
+            9 => Self::TooLong,
+            10 => Self::Nul,
             _ => return None,
         })
     }
@@ -56,6 +65,9 @@ impl fmt::Display for RejectReason {
             Self::NoSuchDate => "no such date",
             Self::InvalidUtf8 => "not valid UTF-8",
             Self::UnterminatedQuote => "a quote is never closed",
+            Self::EmptyKey => "the key is empty",
+            Self::TooLong => "the text is too long for a table",
+            Self::Nul => "the text holds a NUL character",
         })
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::dialect::{Delimiter, fold};
 use crate::limits::{MAX_AGGREGATES, MAX_GROUP_COLUMNS, MAX_NAME_BYTES};
+use crate::table::{Table, TableColumn};
 
 /// How the values of a group-by column are read, compared and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -207,6 +208,21 @@ pub enum SpecError {
     NoPreset(String),
 }
 
+/// A column of the rows that a job takes into a table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RowColumn {
+    /// Its name in the header; matched after trimming and case folding.
+    pub name: String,
+    /// What it holds.
+    pub kind: KeyKind,
+    /// It may hold nothing: an empty field that is no text, or a column that the header has not.
+    #[serde(default)]
+    pub nullable: bool,
+    /// Most bytes that a text in it may have.
+    pub max_bytes: u32,
+}
+
 /// A spec as people write it, not yet checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -227,6 +243,11 @@ pub struct SpecDraft {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "0.5%"))]
     pub max_rejects: MaxRejects,
+    /// All columns of the table, where the records are rows of one and are not totalled: the last record of
+    /// each key is kept whole. The group-by columns are then the table's key. Written by the master, by the
+    /// table's definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Vec<RowColumn>>,
 }
 
 impl SpecDraft {
@@ -255,6 +276,26 @@ impl SpecDraft {
                 column: None,
                 name: "no_of_products".into(),
             }],
+            ..Self::default()
+        }
+    }
+
+    /// What takes a file's records into a table: its key groups, the records of a key are counted, and the
+    /// last one is kept.
+    pub fn of_table(table: &Table) -> Self {
+        let key = |column: &TableColumn| KeyColumn { name: column.name.clone(), kind: column.kind };
+        let rows = table.columns().iter().map(|column| RowColumn {
+            name: column.name.clone(),
+            kind: column.kind,
+            nullable: column.nullable,
+            // Far below 4 GiB by its constants.
+            max_bytes: column.most_bytes() as u32,
+        });
+        let (op, name) = (AggregateOp::Count, "_records".to_owned());
+        Self {
+            group_by: table.key_columns().map(key).collect(),
+            aggregates: vec![Aggregate { op, column: None, name }],
+            rows: Some(rows.collect()),
             ..Self::default()
         }
     }
@@ -363,6 +404,11 @@ impl Spec {
         keys.chain(self.0.aggregates.iter().map(|aggregate| aggregate.name.as_str()))
     }
 
+    /// All columns of the table that the records are rows of, if they are.
+    pub fn rows(&self) -> Option<&[RowColumn]> {
+        self.0.rows.as_deref()
+    }
+
     /// The draft that this spec was checked from.
     pub fn draft(&self) -> &SpecDraft {
         &self.0
@@ -373,7 +419,10 @@ impl Spec {
     pub fn hash(&self) -> u64 {
         let shape = (&self.0.group_by, &self.0.aggregates, &self.0.order);
         // Structs of strings and enums always serialise.
-        let text = serde_json::to_vec(&shape).unwrap_or_default();
+        let text = match &self.0.rows {
+            None => serde_json::to_vec(&shape).unwrap_or_default(),
+            Some(rows) => serde_json::to_vec(&(shape, rows)).unwrap_or_default(),
+        };
         let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, &text);
         digest.as_u64_pair().0
     }

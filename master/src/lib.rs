@@ -33,4 +33,5 @@ pub mod sample;
 pub mod server;
 pub mod spool;
 mod store;
+pub mod tables;
 mod trace;

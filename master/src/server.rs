@@ -21,6 +21,7 @@ use crate::feed::Feed;
 use crate::jobs::Jobs;
 use crate::readers::Readers;
 use crate::store::{Store, StoreError};
+use crate::tables::Tables;
 use crate::{gateway, grpc};
 
 /// Why a master can not run.
@@ -87,7 +88,8 @@ impl Master {
         );
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
-        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store, feed);
+        let jobs =
+            Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, Tables::default());
         jobs.read_on().await;
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster })

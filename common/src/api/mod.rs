@@ -4,6 +4,7 @@ mod cluster;
 mod list;
 mod look;
 mod preflight;
+mod table;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,11 @@ pub use cluster::{
 pub use list::{JobList, JobQuery, JobSort};
 pub use look::{Coverage, DateTotal, KeyTotal, Look, LookQuery, Span, Summary};
 pub use preflight::{ColumnReport, Prediction, Preflight, PreflightSample};
+pub use table::{
+    AggregatePage, AggregateQuery, ChangeKind, ChangeView, Comparison, IngestCounts, IngestMode,
+    IngestView, OperationDraft, OperationResult, OperationResults, Outcome, Recount,
+    RecountedAggregate, RowView, RowsPage, RowsQuery, TableView,
+};
 
 use crate::id::{JobId, SessionId, SlaveId};
 use crate::spec::SpecDraft;
@@ -144,6 +150,9 @@ pub struct JobView {
     /// Where its result is written on the master's machine, where the master does not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_path: Option<String>,
+    /// Which table its records go into, and what that came to, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<IngestView>,
     /// How far it is.
     pub progress: Progress,
     /// How many tasks are where.

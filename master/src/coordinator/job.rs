@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
 use tally_common::api::{
-    JobState, JobView, Progress, Receipt, RejectView, ResultInfo, Share, TaskCounts, timestamp,
+    IngestCounts, IngestView, JobState, JobView, Progress, Receipt, RejectView, ResultInfo, Share,
+    TaskCounts, timestamp,
 };
 use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::spec::Spec;
@@ -252,6 +253,11 @@ fn blank_view(id: JobId, new: &NewJob, opened_ms: u64) -> JobView {
         expires_at: None,
         keep_input: new.keep_input,
         repairs: new.repairs,
+        ingest: new.ingest.as_ref().map(|(table, mode)| IngestView {
+            table: table.clone(),
+            mode: *mode,
+            counts: IngestCounts::default(),
+        }),
         in_place: new.in_place.as_ref().map(|path| path.display().to_string()),
         result_path: new.result_path.as_ref().map(|path| path.display().to_string()),
         repaired_by: None,

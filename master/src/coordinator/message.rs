@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use tally_common::api::{ClusterView, History, JobView, Priority, SlaveView, TaskView};
+use tally_common::api::{ClusterView, History, IngestMode, JobView, Priority, SlaveView, TaskView};
 use tally_common::dialect::Layout;
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_common::spec::Spec;
@@ -72,6 +72,8 @@ pub struct NewJob {
     pub in_place: Option<PathBuf>,
     /// Its input is fetched from this URL: what comes from there is an upload like any other.
     pub fetched_from: Option<String>,
+    /// Its records go into this table, in this way, and are not totalled.
+    pub ingest: Option<(String, IngestMode)>,
     /// Its result is written to this file.
     pub result_path: Option<PathBuf>,
     /// The job whose rejects this one corrects.
@@ -94,6 +96,7 @@ impl NewJob {
             resumable: false,
             in_place: None,
             fetched_from: None,
+            ingest: None,
             result_path: None,
             repairs: None,
             first_task: 0,

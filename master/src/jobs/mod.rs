@@ -29,6 +29,7 @@ use crate::intake::{Taken, TaskSize};
 use crate::readers::Readers;
 use crate::spool::{InputError, Reception};
 use crate::store::Store;
+use crate::tables::Tables;
 
 pub use crate::coordinator::NewJob;
 pub use crate::look::{MAX_ROWS, QueryError};
@@ -49,6 +50,7 @@ pub struct Jobs {
     readers: Readers,
     store: Option<Store>,
     feed: Feed,
+    tables: Tables,
     /// The last snapshot, and the event after which it was made.
     snapshots: Arc<Mutex<Option<(EventId, Bytes)>>>,
     uploads: Arc<Semaphore>,
@@ -71,11 +73,12 @@ impl Jobs {
         readers: Readers,
         store: Option<Store>,
         feed: Feed,
+        tables: Tables,
     ) -> Self {
         let uploads = Arc::new(Semaphore::new(config.max_uploads));
         let config = Arc::new(config.clone());
         let (snapshots, looks) = (Arc::default(), Arc::new(Semaphore::new(look::PARTIAL_LOOKS)));
-        Self { coordinator, config, disk, readers, store, feed, snapshots, uploads, looks }
+        Self { coordinator, config, disk, readers, store, feed, tables, snapshots, uploads, looks }
     }
 
     /// Opens a job on inputs that this process can read, and takes them in. Returns once all of them
@@ -197,6 +200,11 @@ impl Jobs {
             Some(most) if bytes > most => Err(JobsError::TooLarge { bytes, most }),
             _ => Ok(()),
         }
+    }
+
+    /// The verbs for tables.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// What the master was started with.

@@ -205,6 +205,7 @@ fn job(
         in_place: get::<Option<String>>(row, "in_place")?.map(PathBuf::from),
         // Nothing is fetched twice: only its key is still compared, and that is kept by itself.
         fetched_from: None,
+        ingest: None,
         result_path: get::<Option<String>>(row, "result_path")?.map(PathBuf::from),
         repairs: repairs.map(job_id).transpose()?,
         first_task: narrow(row, "first_task")?,

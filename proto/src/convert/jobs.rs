@@ -205,6 +205,7 @@ pub fn job_from_wire(wire: v1::Job) -> Result<JobView, WireError> {
         repairs: optional_job_id(&wire.repairs)?,
         repaired_by: optional_job_id(&wire.repaired_by)?,
         input_lost: wire.input_lost,
+        ingest: None,
         in_place: some(wire.in_place),
         result_path: some(wire.result_path),
     })

@@ -41,6 +41,7 @@ pub fn draft_from_wire(wire: &v1::Spec) -> Result<SpecDraft, WireError> {
             "" => Default::default(),
             text => text.parse()?,
         },
+        rows: None,
     })
 }
 

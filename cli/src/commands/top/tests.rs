@@ -48,6 +48,7 @@ fn job_at(number: u128, state: JobState, counted: u64, elapsed_ms: u64) -> JobVi
         error: None,
         waiting_for: None,
         input_lost: false,
+        ingest: None,
         in_place: None,
         result_path: None,
         progress: Progress::new(1000 * MB, None, counted * MB, elapsed_ms, 1_234_567),

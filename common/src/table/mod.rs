@@ -1,0 +1,14 @@
+//! Tables: keyed rows that live on, and the operations that change them.
+//!
+//! A [`TableDraft`] is what people write (JSON, flags, a file's header); a [`Table`] is one that has been
+//! checked, and the only one that the rest of Tally takes.
+
+mod definition;
+mod infer;
+mod operation;
+mod value;
+
+pub use definition::{AggregateDraft, Table, TableAggregate, TableColumn, TableDraft, TableError};
+pub use infer::infer;
+pub use operation::{Operation, OperationError, OperationKind};
+pub use value::{Key, Row, Value, ValueError};
