@@ -27,6 +27,7 @@ pub(super) fn job(number: u128) -> JobView {
         error: some("none"),
         waiting_for: some("a slave"),
         input_lost: true,
+        ingest: None,
         in_place: some("/in"),
         result_path: some("/out"),
         progress: Progress::new(1000, Some(2000), 900, 500, 40),
