@@ -4,6 +4,7 @@
 mod cluster;
 mod http;
 pub mod input;
+pub mod postgres;
 mod process;
 mod proxy;
 mod small_disk;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use cluster::{Cluster, Options};
 pub use http::{Answer, Http};
+pub use postgres::Postgres;
 pub use process::{Process, run, tally};
 pub use proxy::Proxy;
 pub use small_disk::SmallDisk;
