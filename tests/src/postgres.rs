@@ -1,17 +1,17 @@
 //! A Postgres of the tests' own: a real server on a free loopback port, with its data in a temporary
 //! folder, stopped when dropped. It sorts texts as people do, not as bytes, so that a query that leaves
 //! the order to the database is found out.
+//!
+//! The master's unit tests take this file in, too: it needs nothing of the crate that it stands in.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 
-use rustix::process::{Signal, getuid};
 use tempfile::TempDir;
-
-use crate::process::Process;
 
 /// Where Debian has the servers of all versions.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -26,7 +26,7 @@ pub const GUARDED: (&str, &str) = ("guarded", "correct-horse");
 pub struct Postgres {
     folder: TempDir,
     port: u16,
-    server: Mutex<Option<Process>>,
+    server: Mutex<Option<Child>>,
     made: AtomicU32,
 }
 
@@ -86,8 +86,7 @@ impl Postgres {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "fsync=on"]);
-        let mut server = start_to_last(command);
-        server.says("ready to accept connections");
+        let server = start_to_last(command);
         *self.server.lock().expect("no test panics with it") = Some(server);
     }
 
@@ -97,8 +96,8 @@ impl Postgres {
     /// Where it does not stop.
     pub fn stop(&self) {
         if let Some(mut server) = self.server.lock().expect("no test panics with it").take() {
-            server.signal(Signal::INT);
-            server.ended();
+            signal("INT", &server);
+            server.wait().expect("it is our child");
         }
     }
 
@@ -142,7 +141,7 @@ impl Postgres {
         let mut command = Command::new("setpriv");
         // It goes with the tests, even where they are killed.
         command.args(["--pdeathsig", "INT"]);
-        if getuid().is_root() {
+        if is_root() {
             let group = said(Command::new("id").args(["-g", NOBODY]));
             command.args(["--reuid", NOBODY, "--regid", &group, "--clear-groups"]);
         }
@@ -156,29 +155,46 @@ impl Drop for Postgres {
         // Not `stop`: that panics, and this may run while a test does.
         if let Ok(mut server) = self.server.lock()
             && let Some(server) = server.as_mut()
-            && !server.has_ended()
         {
-            server.signal(Signal::QUIT);
-            let _ = server.ended();
+            signal("QUIT", server);
+            let _ = server.wait();
         }
     }
 }
 
-/// Starts a process from a thread that stays: a process that is to go with its parent goes with the
-/// thread that started it.
-fn start_to_last(command: Command) -> Process {
+fn signal(name: &str, to: &Child) {
+    // It may have ended by itself.
+    let _ = Command::new("kill").args(["-s", name, &to.id().to_string()]).status();
+}
+
+/// Starts a server from a thread that stays, and waits until it takes connections: a process that is to go
+/// with its parent goes with the thread that started it.
+fn start_to_last(mut command: Command) -> Child {
     let (give, take) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        let _ = give.send(Process::start("postgres", command));
-        loop {
-            std::thread::park();
+        let mut server = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let lines = BufReader::new(server.stderr.take().expect("it is piped")).lines();
+        let mut server = Some(server);
+        for line in lines.map_while(Result::ok) {
+            if line.contains("ready to accept connections")
+                && let Some(server) = server.take()
+            {
+                let _ = give.send(server);
+            }
+            // Captured by the test runner, and so shown only when the test fails.
+            eprintln!("[postgres] {line}");
         }
+        // It has ended, and nobody hears of it any more.
     });
-    take.recv().expect("the server's program starts")
+    take.recv().expect("the server comes up, or says above why not")
+}
+
+fn is_root() -> bool {
+    said(Command::new("id").arg("-u")) == "0"
 }
 
 fn give_to_nobody(folder: &Path) {
-    if getuid().is_root() {
+    if is_root() {
         let number = |what| said(Command::new("id").args([what, NOBODY])).parse().ok();
         std::os::unix::fs::chown(folder, number("-u"), number("-g")).expect("we are root");
     }
