@@ -12,7 +12,7 @@ mod small_disk;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, on_postgres};
 pub use http::{Answer, Http};
 pub use postgres::Postgres;
 pub use process::{Process, run, tally};
