@@ -16,6 +16,7 @@ mod lists;
 mod looks;
 mod metrics;
 mod nearby;
+mod postgres;
 mod preflight;
 mod query;
 mod receipt;

@@ -39,6 +39,7 @@ impl From<JobsError> for Status {
             JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
             JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
+            JobsError::Store(error) if error.is_away() => (Code::Unavailable, "STORE_AWAY"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };
         let mut metadata = std::collections::HashMap::new();
