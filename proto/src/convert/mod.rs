@@ -2,6 +2,7 @@
 
 mod cluster;
 mod event;
+mod ingest;
 mod jobs;
 mod list;
 mod look;
@@ -18,6 +19,7 @@ use tally_common::spec::SpecError;
 
 pub use cluster::{Assignment, PartialHead, SlaveHello};
 pub use event::{ClusterEvent, Snapshot, event_from_wire, event_to_wire};
+pub use ingest::{ingest_mode_from_wire, ingest_mode_to_wire};
 pub use jobs::{
     job_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire,
     priority_to_wire,
