@@ -146,6 +146,8 @@ impl Coordinator {
             inputs: job.inputs.clone(),
             tasks: job.tasks.clone(),
             base: job.base.as_ref().map(|base| base.runs.clone()).unwrap_or_default(),
+            ingest: job.new.ingest.clone(),
+            tables: self.tables.clone(),
             merge,
             threads: self.config.merge_threads,
             meter: Arc::clone(&job.meter),
@@ -168,8 +170,9 @@ impl Coordinator {
         let Some(job) = self.live(id) else { return };
         job.merging = false;
         match finished {
-            Ok(Finished { result, rejects }) => {
+            Ok(Finished { result, rejects, ingested }) => {
                 job.rejects = rejects;
+                job.ingested = ingested;
                 let names = job.spec().aggregates().iter().map(|aggregate| aggregate.name.clone());
                 job.result = result.map(|summary| ResultInfo {
                     rows: summary.rows,
@@ -206,7 +209,7 @@ impl Coordinator {
         let rejects = !job.rejects.is_empty();
         // What only counting needed. Result and rejects stay; so do the runs, where a repair may
         // need them.
-        let keep_runs = rejects || job.new.repairs.is_some();
+        let keep_runs = (rejects || job.new.repairs.is_some()) && job.new.ingest.is_none();
         let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
         let elsewhere = job.new.result_path.clone();
         let history = serde_json::to_vec(job.sampler.history()).unwrap_or_default();
