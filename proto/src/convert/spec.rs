@@ -53,25 +53,33 @@ pub(super) fn delimiter(field: &'static str, byte: u32) -> Result<Delimiter, Wir
 }
 
 fn key_to_wire(key: &KeyColumn) -> v1::KeyColumn {
-    let kind = match key.kind {
-        KeyKind::Text => v1::KeyKind::Text,
-        KeyKind::Integer => v1::KeyKind::Integer,
-        KeyKind::Date => v1::KeyKind::Date,
-    };
-    v1::KeyColumn { name: key.name.clone(), kind: kind as i32 }
+    v1::KeyColumn { name: key.name.clone(), kind: kind_to_wire(key.kind) as i32 }
 }
 
 fn key_from_wire(wire: &v1::KeyColumn) -> Result<KeyColumn, WireError> {
-    let kind = match v1::KeyKind::try_from(wire.kind) {
-        Ok(v1::KeyKind::Unspecified | v1::KeyKind::Text) => KeyKind::Text,
-        Ok(v1::KeyKind::Integer) => KeyKind::Integer,
-        Ok(v1::KeyKind::Date) => KeyKind::Date,
-        Err(_) => return Err(wrong("spec.group_by.kind", "unknown value")),
-    };
+    let kind =
+        kind_from_wire(wire.kind).ok_or_else(|| wrong("spec.group_by.kind", "unknown value"))?;
     Ok(KeyColumn { name: wire.name.clone(), kind })
 }
 
-fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
+pub(super) fn kind_to_wire(kind: KeyKind) -> v1::KeyKind {
+    match kind {
+        KeyKind::Text => v1::KeyKind::Text,
+        KeyKind::Integer => v1::KeyKind::Integer,
+        KeyKind::Date => v1::KeyKind::Date,
+    }
+}
+
+/// `None` for a kind that this build does not know.
+pub(super) fn kind_from_wire(wire: i32) -> Option<KeyKind> {
+    match v1::KeyKind::try_from(wire).ok()? {
+        v1::KeyKind::Unspecified | v1::KeyKind::Text => Some(KeyKind::Text),
+        v1::KeyKind::Integer => Some(KeyKind::Integer),
+        v1::KeyKind::Date => Some(KeyKind::Date),
+    }
+}
+
+pub(super) fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
     let op = match aggregate.op {
         AggregateOp::Sum => v1::AggregateOp::Sum,
         AggregateOp::Count => v1::AggregateOp::Count,
@@ -82,7 +90,7 @@ fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
     v1::Aggregate { op: op as i32, column, name: aggregate.name.clone() }
 }
 
-fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
+pub(super) fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
     let op = match v1::AggregateOp::try_from(wire.op) {
         Ok(v1::AggregateOp::Sum) => AggregateOp::Sum,
         Ok(v1::AggregateOp::Count) => AggregateOp::Count,
