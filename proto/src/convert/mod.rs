@@ -46,7 +46,7 @@ pub use table::{
     recount_from_wire, recount_to_wire, table_draft_from_wire, table_draft_to_wire,
     table_from_wire, table_to_wire,
 };
-pub use value::{value_from_wire, value_to_wire};
+pub use value::{cell_to_wire, value_from_wire, value_to_wire};
 pub use view::{
     cluster_from_wire, cluster_to_wire, history_from_wire, history_to_wire, task_from_wire,
     task_to_wire,

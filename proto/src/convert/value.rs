@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
+use tally_common::table::Value;
+
 use super::{WireError, wrong};
 use crate::v1;
 use crate::v1::value::Value as Wire;
@@ -16,6 +18,16 @@ pub fn value_to_wire(json: &Json) -> v1::Value {
             None => Wire::Json(json.to_string()),
         }),
         Json::Bool(_) | Json::Array(_) | Json::Object(_) => Some(Wire::Json(json.to_string())),
+    };
+    v1::Value { value }
+}
+
+/// The wire form of a value of a row.
+pub fn cell_to_wire(value: &Value) -> v1::Value {
+    let value = match value {
+        Value::Null => None,
+        Value::Integer(integer) => Some(Wire::Integer(*integer)),
+        Value::Date(_) | Value::Text(_) => Some(Wire::Text(value.to_string())),
     };
     v1::Value { value }
 }
@@ -92,6 +104,9 @@ mod tests {
         ];
         for value in values {
             assert_eq!(value_from_wire(value_to_wire(&value)), Ok(value));
+        }
+        for value in [Value::Null, Value::Integer(-3), Value::Date(0), Value::Text("x".into())] {
+            assert_eq!(cell_to_wire(&value), value_to_wire(&value.to_json()));
         }
         let wire = v1::Value { value: Some(Wire::Json("{".to_owned())) };
         assert_eq!(value_from_wire(wire).unwrap_err().field(), "value.json");
