@@ -6,9 +6,11 @@
 mod definition;
 mod infer;
 mod operation;
+mod sheet;
 mod value;
 
 pub use definition::{AggregateDraft, Table, TableAggregate, TableColumn, TableDraft, TableError};
 pub use infer::infer;
 pub use operation::{Operation, OperationError, OperationKind};
+pub use sheet::{HeaderError, OperationHeader, RecordError};
 pub use value::{Key, Row, Value, ValueError};
