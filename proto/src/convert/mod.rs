@@ -6,10 +6,14 @@ mod ingest;
 mod jobs;
 mod list;
 mod look;
+mod operation;
 mod receipt;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod spec;
+mod table;
+mod value;
 mod view;
 
 use thiserror::Error;
@@ -30,8 +34,21 @@ pub use look::{
     look_from_wire, look_query_from_wire, look_query_to_wire, look_to_wire, summary_from_wire,
     summary_to_wire,
 };
+pub use operation::{
+    change_from_wire, change_to_wire, operation_from_wire, operation_to_wire, outcome_from_wire,
+    outcome_to_wire,
+};
 pub use receipt::{full_receipt_from_wire, full_receipt_to_wire};
+pub use rows::{
+    groups_from_wire, groups_query_from_wire, groups_query_to_wire, groups_to_wire, rows_from_wire,
+    rows_query_from_wire, rows_query_to_wire, rows_to_wire, table_row_from_wire, table_row_to_wire,
+};
 pub use spec::{draft_from_wire, draft_to_wire};
+pub use table::{
+    recount_from_wire, recount_to_wire, table_draft_from_wire, table_draft_to_wire,
+    table_from_wire, table_to_wire,
+};
+pub use value::{cell_to_wire, value_from_wire, value_to_wire};
 pub use view::{
     cluster_from_wire, cluster_to_wire, history_from_wire, history_to_wire, task_from_wire,
     task_to_wire,

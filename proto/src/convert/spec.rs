@@ -56,49 +56,49 @@ pub(super) fn delimiter(field: &'static str, byte: u32) -> Result<Delimiter, Wir
         .ok_or_else(|| wrong(field, format!("byte {byte} is no delimiter")))
 }
 
-fn kind_to_wire(kind: KeyKind) -> i32 {
-    let kind = match kind {
-        KeyKind::Text => v1::KeyKind::Text,
-        KeyKind::Integer => v1::KeyKind::Integer,
-        KeyKind::Date => v1::KeyKind::Date,
-    };
-    kind as i32
-}
-
-fn kind_from_wire(field: &'static str, kind: i32) -> Result<KeyKind, WireError> {
-    match v1::KeyKind::try_from(kind) {
-        Ok(v1::KeyKind::Unspecified | v1::KeyKind::Text) => Ok(KeyKind::Text),
-        Ok(v1::KeyKind::Integer) => Ok(KeyKind::Integer),
-        Ok(v1::KeyKind::Date) => Ok(KeyKind::Date),
-        Err(_) => Err(wrong(field, "unknown value")),
-    }
-}
-
 fn key_to_wire(key: &KeyColumn) -> v1::KeyColumn {
-    v1::KeyColumn { name: key.name.clone(), kind: kind_to_wire(key.kind) }
+    v1::KeyColumn { name: key.name.clone(), kind: kind_to_wire(key.kind) as i32 }
 }
 
 fn key_from_wire(wire: &v1::KeyColumn) -> Result<KeyColumn, WireError> {
-    let kind = kind_from_wire("spec.group_by.kind", wire.kind)?;
+    let kind =
+        kind_from_wire(wire.kind).ok_or_else(|| wrong("spec.group_by.kind", "unknown value"))?;
     Ok(KeyColumn { name: wire.name.clone(), kind })
+}
+
+pub(super) fn kind_to_wire(kind: KeyKind) -> v1::KeyKind {
+    match kind {
+        KeyKind::Text => v1::KeyKind::Text,
+        KeyKind::Integer => v1::KeyKind::Integer,
+        KeyKind::Date => v1::KeyKind::Date,
+    }
+}
+
+/// `None` for a kind that this build does not know.
+pub(super) fn kind_from_wire(wire: i32) -> Option<KeyKind> {
+    match v1::KeyKind::try_from(wire).ok()? {
+        v1::KeyKind::Unspecified | v1::KeyKind::Text => Some(KeyKind::Text),
+        v1::KeyKind::Integer => Some(KeyKind::Integer),
+        v1::KeyKind::Date => Some(KeyKind::Date),
+    }
 }
 
 fn row_to_wire(column: &RowColumn) -> v1::RowColumn {
     v1::RowColumn {
         name: column.name.clone(),
-        kind: kind_to_wire(column.kind),
+        kind: kind_to_wire(column.kind) as i32,
         nullable: column.nullable,
         max_bytes: column.max_bytes,
     }
 }
 
 fn row_from_wire(wire: &v1::RowColumn) -> Result<RowColumn, WireError> {
-    let kind = kind_from_wire("spec.rows.kind", wire.kind)?;
+    let kind = kind_from_wire(wire.kind).ok_or_else(|| wrong("spec.rows.kind", "unknown value"))?;
     let (name, nullable, max_bytes) = (wire.name.clone(), wire.nullable, wire.max_bytes);
     Ok(RowColumn { name, kind, nullable, max_bytes })
 }
 
-fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
+pub(super) fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
     let op = match aggregate.op {
         AggregateOp::Sum => v1::AggregateOp::Sum,
         AggregateOp::Count => v1::AggregateOp::Count,
@@ -109,7 +109,7 @@ fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
     v1::Aggregate { op: op as i32, column, name: aggregate.name.clone() }
 }
 
-fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
+pub(super) fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
     let op = match v1::AggregateOp::try_from(wire.op) {
         Ok(v1::AggregateOp::Sum) => AggregateOp::Sum,
         Ok(v1::AggregateOp::Count) => AggregateOp::Count,
