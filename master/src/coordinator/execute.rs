@@ -16,6 +16,7 @@ use crate::finish::{self, FinishError, FinishJob, Finished};
 use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
 use crate::metrics;
 use crate::removal::{remove, remove_gently};
+use crate::tables::TablesError;
 use crate::trace;
 
 impl Coordinator {
@@ -194,6 +195,10 @@ impl Coordinator {
                 let message_id = MessageId::of_task(id, number);
                 job.open.insert(message_id, number);
                 self.apply(Event::RunLost { job: id, number });
+            }
+            // It goes on after the next start.
+            Err(FinishError::Tables(TablesError::Stopped)) => {
+                warn!(job = %id, "an ingest was interrupted, as the master stops");
             }
             Err(error) => self.apply(Event::MergeFailed { job: id, error: error.to_string() }),
         }

@@ -18,6 +18,10 @@ pub(super) fn refused(error: WireError) -> Status {
 
 impl From<JobsError> for Status {
     fn from(error: JobsError) -> Self {
+        let error = match error {
+            JobsError::Tables(error) => return error.into(),
+            error => error,
+        };
         let message = error.to_string();
         let (code, reason) = match &error {
             JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
@@ -40,6 +44,7 @@ impl From<JobsError> for Status {
             JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
             JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
+            JobsError::Tables(_) => (Code::Internal, "TABLES"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };
         let mut metadata = std::collections::HashMap::new();
