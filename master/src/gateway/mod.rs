@@ -4,6 +4,7 @@
 mod download;
 mod events;
 mod health;
+mod ingests;
 mod jobs;
 mod legacy;
 mod list;
@@ -104,6 +105,7 @@ fn app(jobs: Jobs, max_requests: usize) -> (Router, Sockets) {
 fn routes() -> OpenApiRouter<Jobs> {
     OpenApiRouter::with_openapi(openapi::Api::openapi())
         .routes(routes!(jobs::list, jobs::submit))
+        .routes(routes!(ingests::create))
         .routes(routes!(jobs::get, jobs::delete))
         .routes(routes!(jobs::cancel))
         .routes(routes!(preflight::look))

@@ -107,6 +107,12 @@ impl IntoParams for SpecParams {
             choice("priority", "Which jobs go first", &["high", "default", "low"]),
             choice("preset", "A spec by its name", &["plays", "products"]),
             text("group_by", "Columns, separated by commas: NAME[:text|integer|date]"),
+            text("table", "The table that the file fills, instead of being counted"),
+            choice("mode", "What happens to rows that are not in the file", &["merge", "replace"]),
+            text(
+                "key",
+                "The key columns of a table that is made after the file, separated by commas",
+            ),
             text("sum", "COLUMN[=OUTPUT NAME]; may be repeated"),
             text("min", "COLUMN[=OUTPUT NAME]; may be repeated"),
             text("max", "COLUMN[=OUTPUT NAME]; may be repeated"),

@@ -93,11 +93,13 @@ impl From<NewIngest> for Wanted {
 }
 
 impl Jobs {
-    /// Whether the beginning of the input is needed to know what job it is for.
-    pub fn needs_peek(&self, wanted: &Wanted) -> bool {
-        let Wanted::Ingest(new) = wanted else { return false };
+    /// What the beginning of the input is to be put into before its job can be opened: it wants nothing
+    /// where the table is there, or is not made after the file.
+    pub fn peek(&self, wanted: &Wanted) -> Peek {
+        let Wanted::Ingest(new) = wanted else { return Peek::needless() };
         let unknown = matches!(self.tables.table(&new.table), Err(TablesError::NotFound(_)));
-        unknown && new.preset.is_none() && !new.key.is_empty()
+        let needed = unknown && new.preset.is_none() && !new.key.is_empty();
+        if needed { Peek::default() } else { Peek::needless() }
     }
 
     /// The job that is wanted. Its table is there from then on.
@@ -158,11 +160,10 @@ impl Jobs {
         wanted: Wanted,
         path: PathBuf,
     ) -> Result<NewJob, JobsError> {
-        let peek = if self.needs_peek(&wanted) {
-            self.peek_in_place(path).await?
-        } else {
-            Peek::default()
-        };
+        let mut peek = self.peek(&wanted);
+        if peek.wants_more() {
+            peek = self.peek_in_place(path).await?;
+        }
         self.job_of(wanted, &peek).await
     }
 
@@ -204,15 +205,14 @@ impl Jobs {
         key: Option<String>,
         mut pieces: mpsc::Receiver<Result<Bytes, InputError>>,
     ) -> Result<JobId, JobsError> {
-        let (mut peek, mut broken) = (Peek::default(), None);
-        if self.needs_peek(&wanted) {
-            let filled = peek.fill(async || pieces.recv().await.transpose()).await;
-            broken = filled.err();
-        }
-        if let (Some(error), Wanted::Ingest(new)) = (&broken, &wanted) {
-            // There is no job yet that could say so.
-            let why = format!("no table {:?} can be made of the input: {error}", new.table);
-            return Err(TablesError::Definition(TableError::Header(why)).into());
+        let mut peek = self.peek(&wanted);
+        while peek.wants_more() {
+            // There is no job yet that could say what is wrong.
+            let broken = |error| {
+                let why = format!("no table can be made of the input: {error}");
+                TablesError::Definition(TableError::Header(why))
+            };
+            peek.take(pieces.recv().await.transpose().map_err(broken)?);
         }
         let new = self.job_of(wanted, &peek).await?;
         let mut upload = self.upload(new, key).await?;

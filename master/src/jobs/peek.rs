@@ -52,21 +52,22 @@ impl Peek {
         }
     }
 
-    /// Takes what `next` gives, as far as it is wanted.
-    ///
-    /// # Errors
-    /// What `next` gives.
-    pub async fn fill<E>(
-        &mut self,
-        mut next: impl AsyncFnMut() -> Result<Option<Bytes>, E>,
-    ) -> Result<(), E> {
-        while !self.enough {
-            match next().await? {
-                Some(data) => drop(self.push(data)),
-                None => self.end(),
-            }
+    /// One that wants nothing: the table is there.
+    pub(super) fn needless() -> Self {
+        Self { enough: true, ..Self::default() }
+    }
+
+    /// Whether more is wanted.
+    pub fn wants_more(&self) -> bool {
+        !self.enough
+    }
+
+    /// Takes the next bytes, or that there are none.
+    pub fn take(&mut self, data: Option<Bytes>) {
+        match data {
+            Some(data) => drop(self.push(data)),
+            None => self.end(),
         }
-        Ok(())
     }
 
     /// Takes the beginning of a file.
