@@ -57,8 +57,9 @@ struct TableList {
 }
 
 /// What a table is declared as.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `declaration` reads")]
 enum Declaration {
     /// By a name that Tally knows.
     Preset(Preset),
