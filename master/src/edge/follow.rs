@@ -8,7 +8,7 @@ use tally_common::api::ChangeView;
 use crate::tables::{Tables, TablesError};
 
 /// Changes that are read, and sent, at once.
-pub(crate) const CHANGES_AT_ONCE: u32 = 500;
+const CHANGES_AT_ONCE: u32 = 500;
 
 /// A place in a table's history, from which on its changes are wanted.
 #[derive(Debug)]

@@ -5,6 +5,6 @@ mod follow;
 mod incoming;
 mod scan;
 
-pub(crate) use follow::{CHANGES_AT_ONCE, Following, News};
+pub(crate) use follow::{Following, News};
 pub(crate) use incoming::Batch;
 pub(crate) use scan::{Outgoing, send};

@@ -17,6 +17,7 @@ mod problem;
 mod socket;
 mod spec;
 mod submit;
+mod tables;
 mod tus;
 mod ui;
 mod upload;
@@ -132,6 +133,7 @@ fn routes() -> OpenApiRouter<Jobs> {
         .routes(routes!(health::ready))
         .routes(routes!(legacy::count))
         .routes(routes!(legacy::result))
+        .merge(tables::routes())
 }
 
 /// `GET /docs/http.md`: what the types of problems point to.
