@@ -12,7 +12,6 @@ use tally_common::spec::SpecError;
 
 use crate::jobs::JobsError;
 use crate::spool::InputError;
-use crate::tables::TablesError;
 
 /// An error as it is sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -209,31 +208,9 @@ impl From<JobsError> for Problem {
             JobsError::Repair(_) => {
                 Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
             }
-            JobsError::Tables(error) => Self::of_tables(&error),
+            JobsError::Tables(error) => error.into(),
             JobsError::Store(error) => Self::storage(&error),
             JobsError::Io(error) => Self::storage(&error),
-        }
-    }
-}
-
-impl Problem {
-    /// What an ingest fails of before there is a job.
-    fn of_tables(error: &TablesError) -> Self {
-        let detail = error.to_string();
-        match error {
-            TablesError::Stopped => {
-                let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
-                Self::new(status, "stopping", title, detail)
-            }
-            TablesError::None | TablesError::NotFound(_) => {
-                let title = "There is no such table";
-                Self::new(StatusCode::NOT_FOUND, "table-not-found", title, detail)
-            }
-            TablesError::Definition(_) => {
-                let title = "The table's definition does not hold";
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-table", title, detail)
-            }
-            error => Self::storage(error),
         }
     }
 }
