@@ -130,3 +130,130 @@ impl<F: FnMut(Row, u64) -> bool> GroupSink for Rows<'_, F> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use tally_common::id::MessageId;
+    use tally_common::run::{ReadAt, RunHeader, RunMeta, RunWriter, TaskTotals};
+    use tally_common::spec::SpecDraft;
+    use tally_common::table::{Key, Table, TableDraft, Value, put_date, put_integer, put_text};
+
+    use super::*;
+
+    fn plays() -> (Table, Spec) {
+        let table = Table::try_from(TableDraft::plays()).unwrap();
+        let spec = Spec::try_from(SpecDraft::of_table(&table)).unwrap();
+        (table, spec)
+    }
+
+    fn encoded(row: &[Value]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for value in row {
+            match value {
+                Value::Text(text) => put_text(text.as_bytes(), &mut out),
+                Value::Date(day) => put_date(*day, &mut out),
+                Value::Integer(n) => put_integer(*n, &mut out),
+                Value::Null => unreachable!("plays has no column that can be null"),
+            }
+        }
+        out
+    }
+
+    /// A head, a tail, and how many records.
+    type Group = (Vec<u8>, Vec<u8>, i128);
+
+    fn group(table: &Table, row: &Row, position: u64, records: u64) -> Group {
+        let key = table.key_of(row);
+        let (mut head, mut tail) = (Vec::new(), Vec::new());
+        assert!(RowTail::put_head(&key.0[0], &mut head));
+        assert!(key.0[1..].iter().all(|value| RowTail::put_key(value, &mut tail)));
+        tail.extend_from_slice(&position.to_be_bytes());
+        tail.extend_from_slice(&encoded(row));
+        (head, tail, records.into())
+    }
+
+    fn run(spec: &Spec, mut groups: Vec<Group>) -> MergeInput {
+        groups.sort();
+        let header = RunHeader::of(spec, MessageId::from_uuid(Uuid::nil()));
+        let mut run = RunWriter::with_block_bytes(Vec::new(), header, 200).unwrap();
+        let mut last: Option<Vec<u8>> = None;
+        for (head, tail, records) in groups {
+            if last.as_ref() != Some(&head) {
+                run.start_head(&head, 0).unwrap();
+            }
+            run.push_bytes(&tail, &[records]).unwrap();
+            last = Some(head);
+        }
+        run.end_segment().unwrap();
+        let run: Arc<dyn ReadAt + Send + Sync> =
+            Arc::new(run.finish(TaskTotals::default()).unwrap().0);
+        let meta = Arc::new(RunMeta::read(&*run).unwrap());
+        MergeInput { run, meta }
+    }
+
+    fn merged(spec: &Spec, inputs: &[MergeInput]) -> Result<Vec<(Row, u64)>, MergeError> {
+        let folder = tempfile::tempdir().unwrap();
+        let cancelled = AtomicBool::new(false);
+        let options =
+            MergeOptions { threads: 1, cancelled: &cancelled, scratch_dir: folder.path() };
+        let mut rows = Vec::new();
+        each_row(spec, inputs, &options, |row, records| {
+            rows.push((row, records));
+            true
+        })?;
+        Ok(rows)
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_row_of_each_key_comes_once_and_in_order(
+            tasks in prop::collection::vec(
+                prop::collection::vec(("[ab]{1,3}", 0i32..4, any::<i64>()), 0..30), 1..12),
+        ) {
+            let (table, spec) = plays();
+            let mut all: BTreeMap<Key, (Row, u64)> = BTreeMap::new();
+            let mut inputs = Vec::new();
+            for (number, records) in (0u64..).zip(&tasks) {
+                let mut own: BTreeMap<Key, (u64, Row, u64)> = BTreeMap::new();
+                for (at, (song, day, plays)) in (0u64..).zip(records) {
+                    let song = Value::Text(song.as_str().into());
+                    let row: Row = [song, Value::Date(*day), Value::Integer(*plays)].into();
+                    let key = table.key_of(&row);
+                    let known = own.get(&key).map_or(0, |known| known.2);
+                    own.insert(key.clone(), (number << 32 | at, row.clone(), known + 1));
+                    let known = all.get(&key).map_or(0, |known| known.1);
+                    all.insert(key, (row, known + 1));
+                }
+                let groups = own.values().map(|(at, row, n)| group(&table, row, *at, *n)).collect();
+                inputs.push(run(&spec, groups));
+            }
+            let expected: Vec<_> = all.into_values().collect();
+            prop_assert_eq!(merged(&spec, &inputs).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_row_that_does_not_stand_under_its_key_is_refused() {
+        let (table, spec) = plays();
+        let row: Row = [Value::Text("a".into()), Value::Date(1), Value::Integer(2)].into();
+        let good = group(&table, &row, 7, 1);
+        assert!(merged(&spec, &[run(&spec, vec![good.clone()])]).is_ok());
+        let cut = good.1.len() - 1;
+        for (head, tail, records) in [
+            (b"b".to_vec(), good.1.clone(), 1),
+            (good.0.clone(), [&[0xff], &good.1[1..]].concat(), 1),
+            (good.0.clone(), good.1[..cut].to_vec(), 1),
+            (good.0.clone(), good.1.clone(), 0),
+        ] {
+            let wrong = merged(&spec, &[run(&spec, vec![(head, tail, records)])]);
+            assert!(matches!(wrong, Err(MergeError::Io(_))));
+        }
+    }
+}
