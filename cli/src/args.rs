@@ -15,6 +15,7 @@ use crate::commands::doctor::DoctorArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
+use crate::commands::table::TableArgs;
 use crate::commands::top::TopArgs;
 use crate::exit;
 use crate::generate::GenerateArgs;
@@ -115,6 +116,8 @@ pub(crate) enum Command {
     Delete(JobArgs),
     /// Show the slaves that are joined
     Slaves(MasterAddress),
+    /// Keep keyed rows in a master, and change them by operations
+    Table(TableArgs),
     /// Watch the cluster on this terminal: rates, jobs, slaves
     Top(TopArgs),
     /// Make test data
@@ -443,7 +446,7 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let seconds: f64 = number.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())

@@ -87,12 +87,14 @@ impl Master {
         };
         let stored = store.clone();
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
+        let tables = Tables::default();
         let coordinator = coordinator::start(
             config.clone(),
             Arc::clone(&disk),
             readers.clone(),
             store.clone(),
             feed.clone(),
+            tables.clone(),
         );
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));

@@ -7,7 +7,7 @@ use super::{Dialect, StoreError};
 
 /// The migrations, oldest first: number, name, SQL of SQLite, SQL of Postgres. One that has been released is
 /// never changed.
-const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
     (
         1,
         "jobs",
@@ -25,6 +25,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
         "jobs that are gone",
         include_str!("migrations/0003_gone.sql"),
         include_str!("migrations/postgres/0003_gone.sql"),
+    ),
+    (
+        4,
+        "ingests",
+        include_str!("migrations/0004_ingests.sql"),
+        include_str!("migrations/postgres/0004_ingests.sql"),
     ),
     (
         5,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use tally_common::api::{JobView, Priority};
+use tally_common::api::{IngestMode, JobView, Priority};
 use tally_common::id::JobId;
 use tally_common::run::TaskTotals;
 use tally_common::spec::{KeyKind, Spec, SpecDraft};
@@ -62,6 +62,8 @@ const JOB: Columns = &[
     ("first_task", KeyKind::Integer),
     ("in_place", KeyKind::Text),
     ("result_path", KeyKind::Text),
+    ("ingest_table", KeyKind::Text),
+    ("ingest_mode", KeyKind::Text),
     ("received_bytes", KeyKind::Integer),
     ("received_crc32c", KeyKind::Integer),
     ("bytes", KeyKind::Integer),
@@ -242,7 +244,10 @@ fn job(
         in_place: line.maybe_text("in_place")?.map(PathBuf::from),
         // Nothing is fetched twice: only its key is still compared, and that is kept by itself.
         fetched_from: None,
-        ingest: None,
+        ingest: match line.maybe_text("ingest_table")? {
+            None => None,
+            Some(table) => Some((table.to_owned(), ingest_mode(line.maybe_text("ingest_mode")?)?)),
+        },
         result_path: line.maybe_text("result_path")?.map(PathBuf::from),
         repairs: line.maybe_text("repairs")?.map(job_id).transpose()?,
         first_task: line.narrow("first_task")?,
@@ -259,6 +264,11 @@ fn job(
         tasks,
         key: line.maybe_text(USED_KEY)?.map(str::to_owned),
     })
+}
+
+fn ingest_mode(name: Option<&str>) -> Result<IngestMode, StoreError> {
+    let name = name.unwrap_or_default();
+    IngestMode::parse(name).ok_or_else(|| StoreError::nonsense("a mode of an ingest", name))
 }
 
 fn input(line: &Line) -> Result<InputInfo, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tally_common::api::{JobState, JobView, Priority};
+use tally_common::api::{IngestMode, JobState, JobView, Priority};
 use tally_common::id::{Attempt, JobId, TaskNumber};
 use tally_common::run::TaskTotals;
 use tally_common::spec::{KeyKind, SpecDraft};
@@ -37,6 +37,7 @@ pub(crate) enum Row {
         resumable: bool,
         in_place: Option<PathBuf>,
         result_path: Option<PathBuf>,
+        ingest: Option<(String, IngestMode)>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
     },
@@ -192,6 +193,7 @@ impl Row {
             resumable,
             in_place,
             result_path,
+            ingest,
             repairs,
             first_task,
         } = self
@@ -199,8 +201,9 @@ impl Row {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
-            keep_input, resumable, repairs, first_task, in_place, result_path)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            keep_input, resumable, repairs, first_task, in_place, result_path,
+            ingest_table, ingest_mode)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             on conflict do nothing";
         let path = |path: &Option<PathBuf>| {
             maybe_text(path.as_ref().map(|path| path.to_string_lossy()).as_deref())
@@ -218,6 +221,8 @@ impl Row {
             Param::int((*first_task).into()),
             path(in_place),
             path(result_path),
+            maybe_text(ingest.as_ref().map(|(table, _)| table.as_str())),
+            maybe_text(ingest.as_ref().map(|(_, mode)| mode.as_str())),
         ];
         run(to, sql, params).await
     }
