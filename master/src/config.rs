@@ -7,6 +7,7 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::tables::Keep;
 
 /// A master's configuration.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub source_timeout: Duration,
     /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
     pub max_input: Option<u64>,
+    /// How long a table's history and the message ids of its operations are kept.
+    pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -84,6 +87,7 @@ impl Config {
             source_prefixes: Vec::new(),
             source_timeout: Duration::from_secs(60),
             max_input: None,
+            keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }
     }
