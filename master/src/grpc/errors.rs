@@ -71,7 +71,8 @@ impl From<TablesError> for Status {
             TablesError::TooMany { .. } => (Code::InvalidArgument, "TOO_MANY"),
             TablesError::Ingest(_) => (Code::FailedPrecondition, "INGEST"),
             TablesError::Store(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
-            TablesError::Store(error) => {
+            // The store's, one way or another.
+            error => {
                 tracing::error!(%error, "storage failed");
                 (Code::Internal, "STORAGE")
             }
