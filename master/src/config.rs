@@ -8,6 +8,7 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::tables::Keep;
 
 /// Where a store is. Not shown, since there may be a password in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Config {
     pub source_timeout: Duration,
     /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
     pub max_input: Option<u64>,
+    /// How long a table's history and the message ids of its operations are kept.
+    pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -99,6 +102,7 @@ impl Config {
             source_prefixes: Vec::new(),
             source_timeout: Duration::from_secs(60),
             max_input: None,
+            keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }
     }

@@ -12,6 +12,7 @@ mod postgres;
 mod read;
 mod row;
 mod sqlite;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
