@@ -49,9 +49,14 @@ async fn groups(tables: &Tables, table: &str, aggregate: &str) -> Vec<Vec<serde_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_has_its_outcome_and_has_it_once() {
+    for ground in both() {
+        every_operation_has_its_outcome_and_has_it_once_on(&ground).await;
+    }
+}
+
+async fn every_operation_has_its_outcome_and_has_it_once_on(ground: &Ground) {
     use OperationKind::{Delete, Update};
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    let tables = open(ground).await;
     tables.create(TableDraft::products()).await.unwrap();
     let some = |version| Some(version);
     let name = |name: &'static str| vec![("name", name)];
