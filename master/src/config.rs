@@ -53,6 +53,9 @@ pub struct Config {
     pub source_timeout: Duration,
     /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
     pub max_input: Option<u64>,
+    /// The AMQP broker whose messages are taken, if there is one.
+    #[cfg(feature = "broker")]
+    pub broker: Option<crate::broker::BrokerConfig>,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -84,6 +87,8 @@ impl Config {
             source_prefixes: Vec::new(),
             source_timeout: Duration::from_secs(60),
             max_input: None,
+            #[cfg(feature = "broker")]
+            broker: None,
             sweep: Duration::from_secs(30),
         }
     }

@@ -97,6 +97,14 @@ fn begin() {
     for kind in LISTENERS {
         gauge!(names::LISTENERS, "kind" => kind).set(0);
     }
+    for kind in QUEUES {
+        for outcome in ["done", "refused", "dead", "retried"] {
+            counter!(names::BROKER_MESSAGES, "kind" => kind, "outcome" => outcome).absolute(0);
+        }
+        gauge!(names::BROKER_IN_FLIGHT, "kind" => kind).set(0);
+        gauge!(names::BROKER_CONNECTED, "kind" => kind).set(0);
+        counter!(names::BROKER_RECONNECTS, "kind" => kind).absolute(0);
+    }
     for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
         match metric.kind {
             Kind::Counter => counter!(metric.name).absolute(0),
@@ -108,6 +116,33 @@ fn begin() {
 
 /// Kinds of streams that somebody may listen to.
 const LISTENERS: [&str; 3] = ["events", "job_events", "socket_io"];
+
+/// Kinds of queues that an AMQP broker may have for the master.
+const QUEUES: [&str; 2] = ["operations", "files"];
+
+/// A message of the broker was acknowledged.
+#[cfg(feature = "broker")]
+pub(crate) fn broker_message(kind: &'static str, outcome: &'static str) {
+    counter!(names::BROKER_MESSAGES, "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// So many messages of the broker more (or fewer) are in work.
+#[cfg(feature = "broker")]
+pub(crate) fn broker_in_flight(kind: &'static str, delta: i32) {
+    gauge!(names::BROKER_IN_FLIGHT, "kind" => kind).increment(delta);
+}
+
+/// A queue of the broker more (or fewer) is being consumed.
+#[cfg(feature = "broker")]
+pub(crate) fn broker_connected(kind: &'static str, delta: i32) {
+    gauge!(names::BROKER_CONNECTED, "kind" => kind).increment(delta);
+}
+
+/// A queue of the broker is not consumed, and another attempt follows.
+#[cfg(feature = "broker")]
+pub(crate) fn broker_reconnect(kind: &'static str) {
+    counter!(names::BROKER_RECONNECTS, "kind" => kind).increment(1);
+}
 
 /// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`.
 pub fn listeners(kind: &'static str, delta: i32) {
