@@ -117,6 +117,9 @@ pub(crate) enum Command {
     Slaves(MasterAddress),
     /// Watch the cluster on this terminal: rates, jobs, slaves
     Top(TopArgs),
+    /// Send operations or files to an AMQP broker, from which a master takes them
+    #[cfg(feature = "broker")]
+    Publish(crate::commands::publish::PublishArgs),
     /// Make test data
     Generate(GenerateArgs),
     /// Look for what keeps a cluster from working, and say what to do
@@ -228,6 +231,9 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]
     pub(crate) sweep: Duration,
+    #[cfg(feature = "broker")]
+    #[command(flatten)]
+    pub(crate) broker: crate::broker_args::BrokerArgs,
     #[command(flatten)]
     pub(crate) spans: SpanArgs,
 }
@@ -431,7 +437,7 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let seconds: f64 = number.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())

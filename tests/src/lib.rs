@@ -6,6 +6,7 @@ mod http;
 pub mod input;
 mod process;
 mod proxy;
+mod rabbit;
 mod small_disk;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use cluster::{Cluster, Options};
 pub use http::{Answer, Http};
 pub use process::{Process, run, tally};
 pub use proxy::Proxy;
+pub use rabbit::Rabbit;
 pub use small_disk::SmallDisk;
 
 /// How long a condition may take before a test gives up: far longer than it ever does, since tests

@@ -48,6 +48,10 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.max_uploads = args.max_uploads as usize;
     // An interval of nothing would never end.
     config.sweep = args.sweep.max(Duration::from_millis(10));
+    #[cfg(feature = "broker")]
+    {
+        config.broker = args.broker.config()?;
+    }
     let grpc = listen(args.grpc).await?;
     let http = listen(args.http).await?;
     let socket = args.grpc_socket.as_deref().map(bind).transpose()?;

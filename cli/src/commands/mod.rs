@@ -7,6 +7,8 @@ pub(crate) mod list;
 pub(crate) mod manual;
 mod master;
 mod preflight;
+#[cfg(feature = "broker")]
+pub(crate) mod publish;
 pub(crate) mod query;
 mod repair;
 mod slave;
@@ -46,6 +48,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
+        #[cfg(feature = "broker")]
+        Command::Publish(args) => services()?.block_on(publish::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),
         Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
         Command::Completions(args) => manual::completions(&args),

@@ -80,7 +80,8 @@ pub(super) fn operations(
     if let [one] = &texts[..] {
         return single(one, property);
     }
-    let read_one = |(i, text): (usize, &&str)| read(&format!("operation {}", i + 1), text.as_bytes());
+    let read_one =
+        |(i, text): (usize, &&str)| read(&format!("operation {}", i + 1), text.as_bytes());
     some(texts.iter().enumerate().map(read_one).collect::<Result<_, _>>()?)
 }
 
@@ -104,7 +105,11 @@ fn single(text: &str, property: Option<&str>) -> Result<Vec<OperationDraft>, Str
 }
 
 fn some(operations: Vec<OperationDraft>) -> Result<Vec<OperationDraft>, String> {
-    if operations.is_empty() { Err("there is no operation in it".to_owned()) } else { Ok(operations) }
+    if operations.is_empty() {
+        Err("there is no operation in it".to_owned())
+    } else {
+        Ok(operations)
+    }
 }
 
 fn read<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, String> {

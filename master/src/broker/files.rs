@@ -168,12 +168,7 @@ fn parameters(queue: &FilesQueue, message: &Message) -> String {
 
 /// Under which key a file is submitted: the message's id, else what its content is. The name of a file
 /// may stand for other bytes tomorrow, so it is none.
-fn key(
-    queue: &str,
-    parameters: &str,
-    message: &Message,
-    place: &Where,
-) -> Result<String, String> {
+fn key(queue: &str, parameters: &str, message: &Message, place: &Where) -> Result<String, String> {
     if let Some(id) = message.message_id() {
         if id.len() <= MAX_KEY_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(id.to_owned());

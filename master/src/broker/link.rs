@@ -37,7 +37,9 @@ pub enum BrokerError {
     #[error("the broker does not answer within {} s", CONNECT_TIMEOUT.as_secs())]
     Silent,
     /// It took no responsibility for a message.
-    #[error("the broker did not take a message for {0:?}: its queue is full, or could not be written")]
+    #[error(
+        "the broker did not take a message for {0:?}: its queue is full, or could not be written"
+    )]
     NotTaken(String),
     /// No queue takes a message.
     #[error("no queue takes messages for {0:?}: it was deleted, or is not bound")]
@@ -132,7 +134,13 @@ impl Connected {
         }
         self.ensure_queue(name).await?;
         let channel = self.channel().await?;
-        let bound = channel.queue_bind(short.clone(), short.clone(), short, QueueBindOptions::default(), none);
+        let bound = channel.queue_bind(
+            short.clone(),
+            short.clone(),
+            short,
+            QueueBindOptions::default(),
+            none,
+        );
         match bound.await {
             // Who may not bind finds out by what comes back.
             Err(error) if soft(&error) == Some(AMQPSoftError::ACCESSREFUSED) => Ok(()),

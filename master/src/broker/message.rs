@@ -94,7 +94,10 @@ impl Message {
         let text = |text: &str| AMQPValue::LongString(text.as_bytes().into());
         headers.insert(REASON.into(), text(shortened(reason)));
         headers.insert(QUEUE.into(), text(queue));
-        headers.insert(ATTEMPTS.into(), AMQPValue::LongInt(i32::try_from(attempts).unwrap_or(i32::MAX)));
+        headers.insert(
+            ATTEMPTS.into(),
+            AMQPValue::LongInt(i32::try_from(attempts).unwrap_or(i32::MAX)),
+        );
         if let Some(user) = given.user_id() {
             headers.insert(USER.into(), text(user.as_str()));
         }

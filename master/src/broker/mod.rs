@@ -31,7 +31,7 @@ use crate::metrics;
 pub use address::{Address, BadAddress};
 pub use config::{BadQueue, BrokerConfig, FilesQueue, OperationsQueue, Queue};
 pub use link::{BrokerError, Connected, connect};
-pub use publish::Publisher;
+pub use publish::{Publisher, Sent};
 
 use session::{Ended, Session};
 

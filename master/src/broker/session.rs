@@ -59,7 +59,8 @@ impl Session {
         let channel = connected.channel().await?;
         channel.basic_qos(queue.prefetch(), BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
-        let consuming = channel.basic_consume(short(name)?, "".into(), options, FieldTable::default());
+        let consuming =
+            channel.basic_consume(short(name)?, "".into(), options, FieldTable::default());
         let consumer = consuming.await?;
         Ok(Self {
             retry,

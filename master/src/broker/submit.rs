@@ -29,9 +29,7 @@ pub(super) async fn submit(
     body: &[u8],
     key: Option<String>,
 ) -> Result<JobId, Failure> {
-    let job = |name, expected| {
-        gateway::job_of(parameters, name, expected).map_err(Failure::Final)
-    };
+    let job = |name, expected| gateway::job_of(parameters, name, expected).map_err(Failure::Final);
     match place {
         Where::Body => {
             let bytes = body.len() as u64;
