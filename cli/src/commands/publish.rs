@@ -171,6 +171,7 @@ async fn operations(args: OperationsArgs) -> anyhow::Result<Published> {
 }
 
 async fn file(args: FileArgs) -> anyhow::Result<Published> {
+    let address = args.to.amqp.address()?;
     let mut headers = Vec::new();
     let mode = args.mode.map(|mode| mode.as_str().to_owned());
     for (name, value) in [("table", args.table), ("mode", mode), ("parameters", args.parameters)] {
@@ -182,8 +183,7 @@ async fn file(args: FileArgs) -> anyhow::Result<Published> {
     };
     let message_id = args.message_id.unwrap_or_else(new_message_id);
     let letter = Letter { body, message_id: message_id.clone(), content_type, headers };
-    let mut outbox =
-        Outbox::open(args.to.amqp.address()?, args.queue.clone(), args.to.retry_for).await?;
+    let mut outbox = Outbox::open(address, args.queue.clone(), args.to.retry_for).await?;
     outbox.send(letter).await?;
     outbox.flush().await?;
     outbox.close().await;
