@@ -28,6 +28,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let format = args.output;
     memory::keep_frames();
     match args.command {
+        #[cfg(feature = "broker")]
+        Command::Publish(args) => services()?.block_on(publish::run(args, format)),
         Command::Generate(args) => generate::run(&args),
         Command::Master(args) => {
             memory::share_arenas();
@@ -48,8 +50,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
-        #[cfg(feature = "broker")]
-        Command::Publish(args) => services()?.block_on(publish::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),
         Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
         Command::Completions(args) => manual::completions(&args),

@@ -5,6 +5,7 @@
 //! here. No label holds what a user has named; each has a handful of values. A process that has not called
 //! [`install`] counts nothing, at the cost of a look at an atomic.
 
+mod broker;
 mod ledger;
 mod names;
 mod process;
@@ -18,6 +19,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use tally_common::api::{ClusterCounts, DiskView, JobState, Priority, QueueView};
 
+#[cfg(feature = "broker")]
+pub(crate) use broker::{broker_connected, broker_in_flight, broker_message, broker_reconnect};
 pub(crate) use ledger::{command, event, fact};
 pub use names::{Kind, METRICS, Metric};
 
@@ -80,6 +83,7 @@ async fn upkeep(handle: PrometheusHandle) {
 /// Shows each series whose labels are known beforehand from the start: a rate needs a first value, and an
 /// alert on what has never happened needs a zero.
 fn begin() {
+    broker::begin();
     gauge!(names::BUILD_INFO, "version" => tally_proto::BUILD).set(1);
     for priority in [Priority::High, Priority::Default, Priority::Low] {
         counter!(names::JOBS_OPENED, "priority" => priority.as_str()).absolute(0);
@@ -97,14 +101,6 @@ fn begin() {
     for kind in LISTENERS {
         gauge!(names::LISTENERS, "kind" => kind).set(0);
     }
-    for kind in QUEUES {
-        for outcome in ["done", "refused", "dead", "retried"] {
-            counter!(names::BROKER_MESSAGES, "kind" => kind, "outcome" => outcome).absolute(0);
-        }
-        gauge!(names::BROKER_IN_FLIGHT, "kind" => kind).set(0);
-        gauge!(names::BROKER_CONNECTED, "kind" => kind).set(0);
-        counter!(names::BROKER_RECONNECTS, "kind" => kind).absolute(0);
-    }
     for metric in METRICS.iter().filter(|metric| metric.labels.is_empty()) {
         match metric.kind {
             Kind::Counter => counter!(metric.name).absolute(0),
@@ -116,33 +112,6 @@ fn begin() {
 
 /// Kinds of streams that somebody may listen to.
 const LISTENERS: [&str; 3] = ["events", "job_events", "socket_io"];
-
-/// Kinds of queues that an AMQP broker may have for the master.
-const QUEUES: [&str; 2] = ["operations", "files"];
-
-/// A message of the broker was acknowledged.
-#[cfg(feature = "broker")]
-pub(crate) fn broker_message(kind: &'static str, outcome: &'static str) {
-    counter!(names::BROKER_MESSAGES, "kind" => kind, "outcome" => outcome).increment(1);
-}
-
-/// So many messages of the broker more (or fewer) are in work.
-#[cfg(feature = "broker")]
-pub(crate) fn broker_in_flight(kind: &'static str, delta: i32) {
-    gauge!(names::BROKER_IN_FLIGHT, "kind" => kind).increment(delta);
-}
-
-/// A queue of the broker more (or fewer) is being consumed.
-#[cfg(feature = "broker")]
-pub(crate) fn broker_connected(kind: &'static str, delta: i32) {
-    gauge!(names::BROKER_CONNECTED, "kind" => kind).increment(delta);
-}
-
-/// A queue of the broker is not consumed, and another attempt follows.
-#[cfg(feature = "broker")]
-pub(crate) fn broker_reconnect(kind: &'static str) {
-    counter!(names::BROKER_RECONNECTS, "kind" => kind).increment(1);
-}
 
 /// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`.
 pub fn listeners(kind: &'static str, delta: i32) {
