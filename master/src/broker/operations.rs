@@ -193,9 +193,14 @@ async fn apply(jobs: &Jobs, table: &str, drafts: &[OperationDraft], stop: &mut S
         };
         match error {
             TablesError::Stopped => return Applied::Stopping,
-            TablesError::Store(_) | TablesError::None => {}
             // Another attempt would come to the same.
-            error => return Applied::Never(error.to_string()),
+            TablesError::NotFound(_)
+            | TablesError::Definition(_)
+            | TablesError::Value(_)
+            | TablesError::Query(_)
+            | TablesError::TooMany { .. } => return Applied::Never(error.to_string()),
+            // The store fails, and that is no fault of theirs.
+            _ => {}
         }
         let wait = STORE_RETRY.wait(failures, jitter());
         failures = failures.saturating_add(1);
