@@ -15,6 +15,7 @@ use crate::commands::doctor::DoctorArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
+use crate::commands::table::TableArgs;
 use crate::commands::top::TopArgs;
 use crate::exit;
 use crate::generate::GenerateArgs;
@@ -115,6 +116,8 @@ pub(crate) enum Command {
     Delete(JobArgs),
     /// Show the slaves that are joined
     Slaves(MasterAddress),
+    /// Keep keyed rows in a master, and change them by operations
+    Table(TableArgs),
     /// Watch the cluster on this terminal: rates, jobs, slaves
     Top(TopArgs),
     /// Send operations or files to an AMQP broker, from which a master takes them

@@ -14,6 +14,7 @@ mod coordinator;
 pub mod decompress;
 pub mod direct;
 mod disk;
+mod edge;
 pub mod feed;
 pub mod fetch;
 mod finish;

@@ -79,17 +79,18 @@ impl Master {
             false => None,
         };
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
+        let tables = Tables::default();
         let coordinator = coordinator::start(
             config.clone(),
             Arc::clone(&disk),
             readers.clone(),
             store.clone(),
             feed.clone(),
+            tables.clone(),
         );
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
-        let jobs =
-            Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, Tables::default());
+        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, tables);
         jobs.read_on().await;
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster })

@@ -12,6 +12,7 @@ mod faults;
 mod formats;
 mod http;
 mod in_place;
+mod ingest;
 mod limits;
 mod lists;
 mod looks;

@@ -16,6 +16,7 @@ use crate::finish::{self, FinishError, FinishJob, Finished};
 use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
 use crate::metrics;
 use crate::removal::{remove, remove_gently};
+use crate::tables::TablesError;
 use crate::trace;
 
 impl Coordinator {
@@ -146,6 +147,8 @@ impl Coordinator {
             inputs: job.inputs.clone(),
             tasks: job.tasks.clone(),
             base: job.base.as_ref().map(|base| base.runs.clone()).unwrap_or_default(),
+            ingest: job.new.ingest.clone(),
+            tables: self.tables.clone(),
             merge,
             threads: self.config.merge_threads,
             meter: Arc::clone(&job.meter),
@@ -168,8 +171,9 @@ impl Coordinator {
         let Some(job) = self.live(id) else { return };
         job.merging = false;
         match finished {
-            Ok(Finished { result, rejects }) => {
+            Ok(Finished { result, rejects, ingested }) => {
                 job.rejects = rejects;
+                job.ingested = ingested;
                 let names = job.spec().aggregates().iter().map(|aggregate| aggregate.name.clone());
                 job.result = result.map(|summary| ResultInfo {
                     rows: summary.rows,
@@ -192,6 +196,10 @@ impl Coordinator {
                 job.open.insert(message_id, number);
                 self.apply(Event::RunLost { job: id, number });
             }
+            // It goes on after the next start.
+            Err(FinishError::Tables(TablesError::Stopped)) => {
+                warn!(job = %id, "an ingest was interrupted, as the master stops");
+            }
             Err(error) => self.apply(Event::MergeFailed { job: id, error: error.to_string() }),
         }
     }
@@ -206,7 +214,7 @@ impl Coordinator {
         let rejects = !job.rejects.is_empty();
         // What only counting needed. Result and rejects stay; so do the runs, where a repair may
         // need them.
-        let keep_runs = rejects || job.new.repairs.is_some();
+        let keep_runs = (rejects || job.new.repairs.is_some()) && job.new.ingest.is_none();
         let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
         let elsewhere = job.new.result_path.clone();
         let history = serde_json::to_vec(job.sampler.history()).unwrap_or_default();

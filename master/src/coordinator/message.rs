@@ -119,6 +119,9 @@ impl NewJob {
         if let Some(url) = &self.fetched_from {
             print.push_str(&format!(" url {url}"));
         }
+        if let Some((table, mode)) = &self.ingest {
+            print.push_str(&format!(" {} {table}", mode.as_str()));
+        }
         print
     }
 }

@@ -43,6 +43,13 @@ impl Coordinator {
         let refuse = |why: &str| OpenError::Repair(format!("job {id} can not be repaired: {why}"));
         let view = store.view(id).await?.ok_or_else(|| refuse("it has not ended, or is gone"))?;
         let outstanding = outstanding(&view);
+        if let Some(ingest) = &view.ingest {
+            let why = format!(
+                "it fills the table {:?}; correct the records of its rejects file, and import that file",
+                ingest.table
+            );
+            return Err(refuse(&why));
+        }
         if view.repairs.is_some() {
             return Err(refuse("it is a repair itself; repair the job that it repaired"));
         }

@@ -214,6 +214,7 @@ impl From<JobsError> for Problem {
             JobsError::Repair(_) => {
                 Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
             }
+            JobsError::Tables(error) => error.into(),
             JobsError::Store(error) => Self::storage(&error),
             JobsError::Io(error) => Self::storage(&error),
         }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use tally_common::api::{JobView, Priority};
+use tally_common::api::{IngestMode, JobView, Priority};
 use tally_common::id::JobId;
 use tally_common::run::TaskTotals;
 use tally_common::spec::{Spec, SpecDraft};
@@ -205,7 +205,10 @@ fn job(
         in_place: get::<Option<String>>(row, "in_place")?.map(PathBuf::from),
         // Nothing is fetched twice: only its key is still compared, and that is kept by itself.
         fetched_from: None,
-        ingest: None,
+        ingest: match get::<Option<String>>(row, "ingest_table")? {
+            None => None,
+            Some(table) => Some((table, ingest_mode(get(row, "ingest_mode")?)?)),
+        },
         result_path: get::<Option<String>>(row, "result_path")?.map(PathBuf::from),
         repairs: repairs.map(job_id).transpose()?,
         first_task: narrow(row, "first_task")?,
@@ -225,6 +228,11 @@ fn job(
         tasks,
         key: get(row, "used_key")?,
     })
+}
+
+fn ingest_mode(name: Option<&str>) -> Result<IngestMode, StoreError> {
+    let name = name.unwrap_or_default();
+    IngestMode::parse(name).ok_or_else(|| nonsense("a mode of an ingest", name))
 }
 
 fn input(row: &SqliteRow) -> Result<InputInfo, StoreError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::{Sqlite, Transaction};
 
-use tally_common::api::{JobState, JobView, Priority};
+use tally_common::api::{IngestMode, JobState, JobView, Priority};
 use tally_common::id::{Attempt, JobId, TaskNumber};
 use tally_common::run::TaskTotals;
 use tally_common::spec::SpecDraft;
@@ -38,6 +38,7 @@ pub(crate) enum Row {
         resumable: bool,
         in_place: Option<PathBuf>,
         result_path: Option<PathBuf>,
+        ingest: Option<(String, IngestMode)>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
     },
@@ -98,7 +99,7 @@ pub(crate) enum Row {
 
 /// SQLite's integers have a sign. No number of bytes or records comes near its end; a checksum or a
 /// count that a slave invents is brought back to it.
-fn int(n: u64) -> i64 {
+pub(super) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
@@ -188,6 +189,7 @@ impl Row {
             resumable,
             in_place,
             result_path,
+            ingest,
             repairs,
             first_task,
         } = self
@@ -195,8 +197,9 @@ impl Row {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
-            keep_input, resumable, repairs, first_task, in_place, result_path)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            keep_input, resumable, repairs, first_task, in_place, result_path,
+            ingest_table, ingest_mode)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             on conflict do nothing";
         let query = sqlx::query(sql).bind(job.to_string()).bind(name).bind(priority.as_str());
         let query = query.bind(json("a spec", spec)?).bind(int(*opened_ms));
@@ -204,6 +207,8 @@ impl Row {
         let query = query.bind(repairs.map(|job| job.to_string())).bind(*first_task);
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let query = query.bind(in_place.as_ref().map(text)).bind(result_path.as_ref().map(text));
+        let query = query.bind(ingest.as_ref().map(|(table, _)| table));
+        let query = query.bind(ingest.as_ref().map(|(_, mode)| mode.as_str()));
         query.execute(&mut **to).await?;
         Ok(())
     }
