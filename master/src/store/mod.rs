@@ -1,11 +1,14 @@
 //! The store: what must outlive the process, in SQLite (`tally.db` in the data folder). Written by
 //! the coordinator alone, in one transaction for each batch of facts; read by anybody.
 
+mod db;
 mod list;
 mod read;
 mod row;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
@@ -18,6 +21,7 @@ use thiserror::Error;
 use crate::clock::Stopwatch;
 use crate::metrics;
 
+pub(crate) use db::{BulkColumn, Db, Dialect, Param, Tx};
 pub(crate) use read::{StoredJob, StoredKey, StoredTask};
 pub(crate) use row::{KeptRow, Row};
 
@@ -31,10 +35,11 @@ const BUSY: Duration = Duration::from_secs(10);
 const SQLITE_FULL: &str = "13";
 
 /// The migrations, oldest first. One that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "jobs", include_str!("migrations/0001_jobs.sql")),
     (2, "inputs in place", include_str!("migrations/0002_in_place.sql")),
     (3, "jobs that are gone", include_str!("migrations/0003_gone.sql")),
+    (5, "tables", include_str!("migrations/0005_tables.sql")),
 ];
 
 /// Why the store can not be used.
@@ -87,7 +92,7 @@ impl StoreError {
 
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(SqlitePool);
+pub(crate) struct Store(SqlitePool, Db);
 
 impl Store {
     /// Opens the store in a data folder, makes it where there is none, and brings it to the newest
@@ -106,7 +111,8 @@ impl Store {
         let pool = pool.await.map_err(|error| damaged(&path, &error))?;
         check(&pool, &path).await?;
         migrate(&pool, &path).await?;
-        Ok(Self(pool))
+        let db = Db::Sqlite(pool.clone(), Arc::default());
+        Ok(Self(pool, db))
     }
 
     /// Writes rows, all or none. What is written once more changes nothing.
@@ -118,11 +124,16 @@ impl Store {
     }
 
     async fn write(&self, rows: &[Row]) -> Result<(), StoreError> {
-        let mut transaction = self.0.begin().await?;
+        let Tx::Sqlite(mut transaction, _turn) = self.1.write().await? else { return Ok(()) };
         for row in rows {
             row.write(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    /// The database itself.
+    pub(crate) fn db(&self) -> &Db {
+        &self.1
     }
 
     /// Closes the file.

@@ -98,7 +98,7 @@ pub(crate) enum Row {
 
 /// SQLite's integers have a sign. No number of bytes or records comes near its end; a checksum or a
 /// count that a slave invents is brought back to it.
-fn int(n: u64) -> i64 {
+pub(super) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
