@@ -7,6 +7,7 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::tables::Keep;
 
 /// A master's configuration.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct Config {
     /// The AMQP broker whose messages are taken, if there is one.
     #[cfg(feature = "broker")]
     pub broker: Option<crate::broker::BrokerConfig>,
+    /// How long a table's history and the message ids of its operations are kept.
+    pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -89,6 +92,7 @@ impl Config {
             max_input: None,
             #[cfg(feature = "broker")]
             broker: None,
+            keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }
     }

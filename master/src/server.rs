@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::coordinator::{self, Message};
@@ -77,6 +78,10 @@ impl Master {
         let store = match config.durable {
             true => Some(Store::open(&config.data_dir).await?),
             false => None,
+        };
+        let tables = match &store {
+            Some(store) => Tables::open(store.db().clone(), Clock::start(), config.keep).await?,
+            None => Tables::default(),
         };
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
         let tables = Tables::default();

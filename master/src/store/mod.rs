@@ -5,6 +5,7 @@ mod db;
 mod list;
 mod read;
 mod row;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
