@@ -84,7 +84,6 @@ impl Master {
             None => Tables::default(),
         };
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
-        let tables = Tables::default();
         let coordinator = coordinator::start(
             config.clone(),
             Arc::clone(&disk),

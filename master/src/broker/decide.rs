@@ -11,6 +11,7 @@ use tally_common::api::{OperationDraft, OperationResult, Outcome};
 
 use crate::jobs::JobsError;
 use crate::spool::InputError;
+use crate::tables::TablesError;
 
 /// What becomes of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +176,14 @@ pub(super) fn failure(error: &JobsError) -> Failure {
         | JobsError::Store(_)
         | JobsError::Io(_) => Failure::Master(text),
         JobsError::KeyExpired => Failure::Before,
+        JobsError::Tables(TablesError::Stopped) => Failure::Stopping,
+        JobsError::Tables(
+            TablesError::NotFound(_)
+            | TablesError::Exists(_)
+            | TablesError::Definition(_)
+            | TablesError::Value(_),
+        ) => Failure::Final(text),
+        JobsError::Tables(_) => Failure::Master(text),
         _ => Failure::Final(text),
     }
 }

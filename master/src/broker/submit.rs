@@ -4,13 +4,14 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use tally_common::id::JobId;
 
 use super::decide::{self, Failure, Where};
 use crate::fetch::Source;
 use crate::gateway;
-use crate::jobs::{Jobs, JobsError, Upload};
+use crate::jobs::{Jobs, JobsError, Wanted};
 
 /// Bytes that are handed to an upload at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -29,54 +30,40 @@ pub(super) async fn submit(
     body: &[u8],
     key: Option<String>,
 ) -> Result<JobId, Failure> {
-    let job = |name, expected| gateway::job_of(parameters, name, expected).map_err(Failure::Final);
+    let wanted =
+        |name, expected| gateway::wanted(parameters, name, expected).map_err(Failure::Final);
     match place {
         Where::Body => {
             let bytes = body.len() as u64;
             jobs.check_size(bytes)?;
-            let upload = jobs.upload(job(None, Some(bytes))?, key).await?;
-            push(upload, body).await
+            let wanted = wanted(None, Some(bytes))?;
+            let (sender, pieces) = mpsc::channel(1);
+            let sending = async move {
+                for piece in body.chunks(PIECE_BYTES) {
+                    // Whoever takes no more says why.
+                    if sender.send(Ok(Bytes::copy_from_slice(piece))).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            let (taken, ()) = tokio::join!(jobs.submit_pieces(wanted, key, pieces), sending);
+            Ok(taken?)
         }
         Where::Url(url) => {
             let source = Source::new(&url, jobs.config());
             let source = source.map_err(|error| Failure::Final(error.to_string()))?;
-            let mut new = job(source.file_name().map(str::to_owned), None)?;
-            new.fetched_from = Some(url);
-            fetch(jobs.upload(new, key).await?, source).await
+            let mut wanted = wanted(source.file_name().map(str::to_owned), None)?;
+            match &mut wanted {
+                Wanted::Count(new) => new.fetched_from = Some(url),
+                Wanted::Ingest(new) => new.fetched_from = Some(url),
+            }
+            Ok(jobs.submit_pieces(wanted, key, source.fetch()).await?)
         }
         Where::Path(path) => {
             let path = PathBuf::from(path);
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            let reading = jobs.in_place(job(name, None)?, path, key).await?;
-            Ok(reading.finish().await?)
+            let new = jobs.job_of_file(wanted(name, None)?, path.clone()).await?;
+            Ok(jobs.in_place(new, path, key).await?.finish().await?)
         }
     }
-}
-
-async fn push(mut upload: Upload, body: &[u8]) -> Result<JobId, Failure> {
-    for piece in body.chunks(PIECE_BYTES) {
-        if !upload.push(Bytes::copy_from_slice(piece)).await {
-            break;
-        }
-    }
-    Ok(upload.finish().await?)
-}
-
-async fn fetch(mut upload: Upload, source: Source) -> Result<JobId, Failure> {
-    if upload.came_whole() {
-        // It was fetched then; what the source has now is of no interest.
-        return Ok(upload.job());
-    }
-    let mut pieces = source.fetch();
-    while let Some(piece) = pieces.recv().await {
-        match piece {
-            Ok(data) => {
-                if !upload.push(data).await {
-                    break;
-                }
-            }
-            Err(why) => return Err(upload.fail(why).await.into()),
-        }
-    }
-    Ok(upload.finish().await?)
 }

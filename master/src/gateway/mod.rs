@@ -43,7 +43,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::config::Config;
 use crate::jobs::Jobs;
 #[cfg(feature = "broker")]
-use crate::jobs::NewJob;
+use crate::jobs::Wanted;
 use problem::Problem;
 use socket::Sockets;
 
@@ -146,13 +146,13 @@ async fn docs() -> Response {
 
 /// The job that the query of a submission describes, for those who take the same by other ways.
 #[cfg(feature = "broker")]
-pub(crate) fn job_of(
+pub(crate) fn wanted(
     query: &str,
     file_name: Option<String>,
     expected: Option<u64>,
-) -> Result<NewJob, String> {
+) -> Result<Wanted, String> {
     let params = spec::Params::parse(Some(query)).map_err(Problem::into_detail)?;
-    upload::new_job(&params, None, file_name, expected).map_err(Problem::into_detail)
+    upload::wanted(&params, None, file_name, expected).map_err(Problem::into_detail)
 }
 
 /// What every handler is given.

@@ -69,6 +69,7 @@ impl From<TablesError> for Status {
             TablesError::Lost { .. } => (Code::OutOfRange, "CHANGES_LOST"),
             TablesError::TooMany { .. } => (Code::InvalidArgument, "TOO_MANY"),
             TablesError::Ingest(_) => (Code::FailedPrecondition, "INGEST"),
+            TablesError::Failed(_) => (Code::Internal, "STORAGE"),
             TablesError::Store(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
             TablesError::Store(error) => {
                 tracing::error!(%error, "storage failed");

@@ -113,3 +113,44 @@ fn a_master_that_is_killed_meets_its_job_again() {
     assert_eq!(jobs(&cluster).len(), 1);
     eventually("it to be acknowledged", || (counted(&cluster, "files", "done") == 1).then_some(()));
 }
+
+#[test]
+fn files_fill_tables_as_their_queue_or_their_message_says() {
+    let rabbit = Rabbit::start();
+    let cluster = start(
+        &rabbit,
+        1,
+        &["--amqp-operations", "o", "--amqp-files", "in?table=products&preset=products"],
+    );
+    let client = Client::new(&rabbit);
+    client.declare("answers");
+    let mut file = "name,sku,description\n".to_owned();
+    for number in 0..500 {
+        file.push_str(&format!("n{number},s{number},\n"));
+    }
+    let sent = |id: &str| properties(id, "").with_reply_to("answers".into());
+    client.send("in", file.as_bytes(), sent("first"));
+    let answer = client.take("answers").json();
+    assert_eq!(answer["state"], "succeeded", "{answer}");
+    assert_eq!(answer["ingest"]["added"], 500, "{answer}");
+    // The command's parameters go before the queue's.
+    let rest = cluster.path("rest.csv");
+    std::fs::write(&rest, "name,sku,description\nother,s0,\nnew,s1000,\n").unwrap();
+    let to = ["--queue", "in", "--table", "products", "--mode", "replace"];
+    let sent = publish(&rabbit, &[&["file", rest.to_str().unwrap()], &to[..]].concat());
+    assert!(sent.status.success(), "{sent:?}");
+    eventually("the rest to go", || {
+        let rows = cluster.http().get("/api/v1/tables/products").json()["rows"].as_u64();
+        (rows == Some(2)).then_some(())
+    });
+    client.send("in", b"name,sku\na,b\n", properties("narrow", ""));
+    let dead = client.take("tally.dead");
+    assert!(
+        dead.header("x-tally-reason").contains("description"),
+        "{}",
+        dead.header("x-tally-reason")
+    );
+    eventually("all to be acknowledged", || {
+        (counted(&cluster, "files", "done") == 2).then_some(())
+    });
+}

@@ -62,6 +62,7 @@ impl From<TablesError> for Problem {
                 Self::of(status, "no-room", title, detail)
             }
             TablesError::Store(error) => Self::storage(&error),
+            error @ TablesError::Failed(_) => Self::storage(&error),
         }
     }
 }
