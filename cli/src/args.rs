@@ -156,6 +156,18 @@ pub(crate) struct MasterArgs {
     /// Where inputs, runs and results are kept
     #[arg(long, value_name = "DIR", default_value = "tally-data", env = "TALLY_DATA_DIR")]
     pub(crate) data_dir: PathBuf,
+    /// Keep the jobs in this Postgres, and their files in the data folder: postgres://USER@HOST:PORT/DATABASE.
+    /// A password is best given by PGPASSWORD, or in the file that PGPASSFILE names [default: a file in
+    /// the data folder, tally.db]
+    // It may hold a password all the same.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TALLY_STORE",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) store: Option<String>,
     /// Where to listen for slaves and gRPC clients; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7070", env = "TALLY_GRPC")]
     pub(crate) grpc: SocketAddr,

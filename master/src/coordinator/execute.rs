@@ -1,6 +1,7 @@
 //! Carrying out the ledger's commands: what they change outside, and nothing that they decide.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
@@ -18,6 +19,9 @@ use crate::metrics;
 use crate::removal::{remove, remove_gently};
 use crate::tables::TablesError;
 use crate::trace;
+
+/// Pause before a repair is brought to its end once more, where the store could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Coordinator {
     pub(super) fn execute(&mut self, command: Command) {
@@ -168,6 +172,13 @@ impl Coordinator {
     }
 
     pub(super) async fn finished(&mut self, id: JobId, finished: Result<Finished, FinishError>) {
+        let repaired = match self.repaired(id).await {
+            Ok(repaired) => repaired,
+            Err(error) => {
+                warn!(job = %id, %error, "a repair can not end yet: the store can not be read");
+                return self.finished_later(id, finished);
+            }
+        };
         let Some(job) = self.live(id) else { return };
         job.merging = false;
         match finished {
@@ -184,7 +195,7 @@ impl Coordinator {
                         .map(|(name, value)| Total { name, value: value.to_string() })
                         .collect(),
                 });
-                let revised = self.revise(id).await;
+                let revised = repaired.and_then(|view| self.revise(id, view));
                 if let Some(job) = self.live(id) {
                     job.revises = revised;
                 }
@@ -202,6 +213,16 @@ impl Coordinator {
             }
             Err(error) => self.apply(Event::MergeFailed { job: id, error: error.to_string() }),
         }
+    }
+
+    /// Hears once more that a job has been merged, in a moment.
+    fn finished_later(&self, job: JobId, finished: Result<Finished, FinishError>) {
+        let Some(own) = self.own.upgrade() else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            // A coordinator that has stopped needs no answer.
+            let _ = own.send(Message::Finished { job, finished }).await;
+        });
     }
 
     fn job_ended(&mut self, id: JobId, outcome: &Outcome) {

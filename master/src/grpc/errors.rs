@@ -44,6 +44,7 @@ impl From<JobsError> for Status {
             JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
             JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
+            JobsError::Store(error) if error.is_away() => (Code::Unavailable, "STORE_AWAY"),
             JobsError::Tables(_) => (Code::Internal, "TABLES"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };
@@ -71,7 +72,8 @@ impl From<TablesError> for Status {
             TablesError::Ingest(_) => (Code::FailedPrecondition, "INGEST"),
             TablesError::Failed(_) => (Code::Internal, "STORAGE"),
             TablesError::Store(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
-            TablesError::Store(error) => {
+            // The store's, one way or another.
+            error => {
                 tracing::error!(%error, "storage failed");
                 (Code::Internal, "STORAGE")
             }

@@ -186,7 +186,7 @@ impl Jobs {
             let needs = "a repair is deleted with the job that it repaired";
             return Err(JobsError::State { job, state: view.state, needs });
         }
-        let known = self.ask(|reply| Message::Delete { job, reply }).await?;
+        let known = self.ask(|reply| Message::Delete { job, reply }).await??;
         if known { Ok(()) } else { Err(JobsError::NotFound(job)) }
     }
 

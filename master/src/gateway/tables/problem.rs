@@ -21,7 +21,7 @@ pub(super) fn unsupported(detail: impl Into<String>) -> Problem {
 impl From<TablesError> for Problem {
     fn from(error: TablesError) -> Self {
         let detail = error.to_string();
-        match error {
+        match &error {
             TablesError::Stopped => {
                 let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "The master is stopping");
                 Self::of(status, "stopping", title, detail)
@@ -61,8 +61,8 @@ impl From<TablesError> for Problem {
                 let detail = "nothing was applied; send the same again when there is room";
                 Self::of(status, "no-room", title, detail)
             }
-            TablesError::Store(error) => Self::storage(&error),
-            error @ TablesError::Failed(_) => Self::storage(&error),
+            // The store's, one way or another.
+            error => Self::storage(error),
         }
     }
 }
