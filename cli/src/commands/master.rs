@@ -29,6 +29,9 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
             )));
         }
     }
+    // What makes no sense is found before anything is touched.
+    #[cfg(feature = "broker")]
+    let broker = args.broker.config()?;
     let _lock = lock(&args.data_dir)?;
     let mut config = Config::new(args.data_dir.clone());
     config.store = args.store.clone().map(StoreUrl);
@@ -51,7 +54,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.sweep = args.sweep.max(Duration::from_millis(10));
     #[cfg(feature = "broker")]
     {
-        config.broker = args.broker.config()?;
+        config.broker = broker;
     }
     let grpc = listen(args.grpc).await?;
     let http = listen(args.http).await?;

@@ -70,7 +70,6 @@ impl From<TablesError> for Status {
             TablesError::Lost { .. } => (Code::OutOfRange, "CHANGES_LOST"),
             TablesError::TooMany { .. } => (Code::InvalidArgument, "TOO_MANY"),
             TablesError::Ingest(_) => (Code::FailedPrecondition, "INGEST"),
-            TablesError::Failed(_) => (Code::Internal, "STORAGE"),
             TablesError::Store(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
             // The store's, one way or another.
             error => {
