@@ -120,6 +120,9 @@ pub(crate) enum Command {
     Table(TableArgs),
     /// Watch the cluster on this terminal: rates, jobs, slaves
     Top(TopArgs),
+    /// Send operations or files to an AMQP broker, from which a master takes them
+    #[cfg(feature = "broker")]
+    Publish(crate::commands::publish::PublishArgs),
     /// Make test data
     Generate(GenerateArgs),
     /// Look for what keeps a cluster from working, and say what to do
@@ -243,6 +246,9 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]
     pub(crate) sweep: Duration,
+    #[cfg(feature = "broker")]
+    #[command(flatten)]
+    pub(crate) broker: crate::broker_args::BrokerArgs,
     #[command(flatten)]
     pub(crate) spans: SpanArgs,
 }

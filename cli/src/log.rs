@@ -47,6 +47,8 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<Log> {
         _ => None,
     };
     let level = args.log.as_deref().unwrap_or(if service.is_some() { "info" } else { "warn" });
+    // What passes on an AMQP connection has its password in it.
+    let level = &format!("{level},lapin=off");
     let _ = FORMAT.set(args.log_format);
     #[cfg(feature = "otlp")]
     if let Some((name, spans)) = service

@@ -1,6 +1,8 @@
 //! The one binary of Tally: reads the command line, sets up logging, runs a subcommand.
 
 mod args;
+#[cfg(feature = "broker")]
+mod broker_args;
 mod client;
 mod commands;
 mod config;

@@ -68,6 +68,9 @@ pub struct Config {
     pub source_timeout: Duration,
     /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
     pub max_input: Option<u64>,
+    /// The AMQP broker whose messages are taken, if there is one.
+    #[cfg(feature = "broker")]
+    pub broker: Option<crate::broker::BrokerConfig>,
     /// How long a table's history and the message ids of its operations are kept.
     pub keep: Keep,
     /// How often it is looked whether something may be removed.
@@ -102,6 +105,8 @@ impl Config {
             source_prefixes: Vec::new(),
             source_timeout: Duration::from_secs(60),
             max_input: None,
+            #[cfg(feature = "broker")]
+            broker: None,
             keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }

@@ -5,6 +5,8 @@
 //! [`grpc`] and [`gateway`], know the application's verbs in [`jobs`] and [`cluster`] and nothing
 //! behind them.
 
+#[cfg(feature = "broker")]
+pub mod broker;
 mod clock;
 pub mod cluster;
 pub mod config;

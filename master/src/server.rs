@@ -132,11 +132,20 @@ impl Master {
         let stopping = stopped(stop.subscribe());
         let grpc = grpc::serve(grpc.into(), self.jobs(), self.cluster(), &self.config, stopping);
         let http = gateway::serve(http, self.jobs(), &self.config, stopped(stop.subscribe()));
-        let servers =
-            async { tokio::try_join!(async { Ok(grpc.await?) }, async { Ok(http.await?) }) };
+        #[cfg(feature = "broker")]
+        let broker = self.consume_broker(stop.subscribe());
+        #[cfg(not(feature = "broker"))]
+        let broker = async {};
+        let servers = async {
+            let broker = async {
+                broker.await;
+                Ok(())
+            };
+            tokio::try_join!(async { Ok(grpc.await?) }, async { Ok(http.await?) }, broker)
+        };
         let mut servers = std::pin::pin!(servers);
         tokio::select! {
-            ended = servers.as_mut() => return ended.map(|_: ((), ())| ()),
+            ended = servers.as_mut() => return ended.map(|_: ((), (), ())| ()),
             () = shutdown => info!("stopping"),
             // Nothing can be brought to an end any more: whatever this master still did would be undone.
             error = taken_over(self.store.as_ref()) => return Err(error.into()),
@@ -158,6 +167,19 @@ impl Master {
             let _ = stopped.await;
         }
         ended
+    }
+}
+
+#[cfg(feature = "broker")]
+impl Master {
+    /// Takes messages from the AMQP broker until the master stops, if it has one.
+    fn consume_broker(&self, stop: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+        let (jobs, config) = (self.jobs(), self.config.broker.clone());
+        async move {
+            if let Some(config) = config {
+                crate::broker::run(jobs, config, crate::broker::Stop(stop)).await;
+            }
+        }
     }
 }
 

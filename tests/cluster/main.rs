@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
 
 mod bad_input;
+mod broker;
 mod cli;
 mod compressed;
 mod conformance;

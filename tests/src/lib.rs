@@ -7,6 +7,7 @@ pub mod input;
 pub mod postgres;
 mod process;
 mod proxy;
+mod rabbit;
 mod small_disk;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use http::{Answer, Http};
 pub use postgres::Postgres;
 pub use process::{Process, run, tally};
 pub use proxy::Proxy;
+pub use rabbit::Rabbit;
 pub use small_disk::SmallDisk;
 
 /// How long a condition may take before a test gives up: far longer than it ever does, since tests

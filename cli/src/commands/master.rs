@@ -29,6 +29,9 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
             )));
         }
     }
+    // What makes no sense is found before anything is touched.
+    #[cfg(feature = "broker")]
+    let broker = args.broker.config()?;
     let _lock = lock(&args.data_dir)?;
     let mut config = Config::new(args.data_dir.clone());
     config.store = args.store.clone().map(StoreUrl);
@@ -49,6 +52,10 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.max_uploads = args.max_uploads as usize;
     // An interval of nothing would never end.
     config.sweep = args.sweep.max(Duration::from_millis(10));
+    #[cfg(feature = "broker")]
+    {
+        config.broker = broker;
+    }
     let grpc = listen(args.grpc).await?;
     let http = listen(args.http).await?;
     let socket = args.grpc_socket.as_deref().map(bind).transpose()?;

@@ -7,6 +7,8 @@ pub(crate) mod list;
 pub(crate) mod manual;
 mod master;
 mod preflight;
+#[cfg(feature = "broker")]
+pub(crate) mod publish;
 pub(crate) mod query;
 mod repair;
 mod slave;
@@ -27,6 +29,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let format = args.output;
     memory::keep_frames();
     match args.command {
+        #[cfg(feature = "broker")]
+        Command::Publish(args) => services()?.block_on(publish::run(args, format)),
         Command::Generate(args) => generate::run(&args),
         Command::Master(args) => {
             memory::share_arenas();

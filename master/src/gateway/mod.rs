@@ -42,6 +42,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::config::Config;
 use crate::jobs::Jobs;
+#[cfg(feature = "broker")]
+use crate::jobs::Wanted;
 use problem::Problem;
 use socket::Sockets;
 
@@ -140,6 +142,17 @@ fn routes() -> OpenApiRouter<Jobs> {
 async fn docs() -> Response {
     let text = HeaderValue::from_static("text/markdown; charset=utf-8");
     ([(header::CONTENT_TYPE, text)], include_str!("../../../docs/http.md")).into_response()
+}
+
+/// The job that the query of a submission describes, for those who take the same by other ways.
+#[cfg(feature = "broker")]
+pub(crate) fn wanted(
+    query: &str,
+    file_name: Option<String>,
+    expected: Option<u64>,
+) -> Result<Wanted, String> {
+    let params = spec::Params::parse(Some(query)).map_err(Problem::into_detail)?;
+    upload::wanted(&params, None, file_name, expected).map_err(Problem::into_detail)
 }
 
 /// What every handler is given.

@@ -42,6 +42,12 @@ impl Problem {
         self
     }
 
+    /// What was wrong, for those who are not answered over HTTP.
+    #[cfg(feature = "broker")]
+    pub(super) fn into_detail(self) -> String {
+        self.detail
+    }
+
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         let (status, title) = (StatusCode::BAD_REQUEST, "The request makes no sense");
         Self::new(status, "bad-request", title, detail.into())

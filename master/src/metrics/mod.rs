@@ -5,6 +5,7 @@
 //! here. No label holds what a user has named; each has a handful of values. A process that has not called
 //! [`install`] counts nothing, at the cost of a look at an atomic.
 
+mod broker;
 mod ledger;
 mod names;
 mod process;
@@ -21,6 +22,8 @@ use tally_common::api::{
     Priority, QueueView,
 };
 
+#[cfg(feature = "broker")]
+pub(crate) use broker::{broker_connected, broker_in_flight, broker_message, broker_reconnect};
 pub(crate) use ledger::{command, event, fact};
 pub use names::{Kind, METRICS, Metric};
 
@@ -83,6 +86,7 @@ async fn upkeep(handle: PrometheusHandle) {
 /// Shows each series whose labels are known beforehand from the start: a rate needs a first value, and an
 /// alert on what has never happened needs a zero.
 fn begin() {
+    broker::begin();
     gauge!(names::BUILD_INFO, "version" => tally_proto::BUILD).set(1);
     for priority in [Priority::High, Priority::Default, Priority::Low] {
         counter!(names::JOBS_OPENED, "priority" => priority.as_str()).absolute(0);

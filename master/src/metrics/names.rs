@@ -146,6 +146,14 @@ metrics! {
         "gRPC calls that have ended, by method and status code.";
     GRPC_IN_FLIGHT = "tally_grpc_calls_in_flight", Kind::Gauge, [],
         "gRPC calls that are under way; each slave has one for its session.";
+    BROKER_MESSAGES = "tally_broker_messages_total", Kind::Counter, ["kind", "outcome"],
+        "Messages of the AMQP broker that were acknowledged, by what became of them.";
+    BROKER_IN_FLIGHT = "tally_broker_messages_in_flight", Kind::Gauge, ["kind"],
+        "Messages of the AMQP broker that are in work.";
+    BROKER_CONNECTED = "tally_broker_queues_connected", Kind::Gauge, ["kind"],
+        "Queues of the AMQP broker that are being consumed.";
+    BROKER_RECONNECTS = "tally_broker_reconnects_total", Kind::Counter, ["kind"],
+        "Times that a queue of the AMQP broker could not be consumed any more, or not yet.";
     RESIDENT_MEMORY = "tally_resident_memory_bytes", Kind::Gauge, [],
         "Memory of the master that is not swapped out.";
     OPEN_FILES = "tally_open_files", Kind::Gauge, [],
