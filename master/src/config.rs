@@ -7,6 +7,7 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::sources::SourceConfig;
 
 /// A master's configuration.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub source_timeout: Duration,
     /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
     pub max_input: Option<u64>,
+    /// Places that are watched for new data.
+    pub sources: Vec<SourceConfig>,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -84,6 +87,7 @@ impl Config {
             source_prefixes: Vec::new(),
             source_timeout: Duration::from_secs(60),
             max_input: None,
+            sources: Vec::new(),
             sweep: Duration::from_secs(30),
         }
     }

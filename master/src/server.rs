@@ -91,6 +91,7 @@ impl Master {
         let jobs =
             Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, Tables::default());
         jobs.read_on().await;
+        jobs.watch_sources().await?;
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster })
     }
@@ -130,6 +131,9 @@ impl Master {
         tokio::select! {
             ended = servers.as_mut() => return ended.map(|_: ((), ())| ()),
             () = shutdown => info!("stopping"),
+        }
+        if let Some(sources) = self.jobs.sources() {
+            sources.stop().await;
         }
         let drain = Message::Drain { reason: "the master is stopping".to_owned() };
         // A coordinator that is gone has stopped already.

@@ -10,6 +10,7 @@ mod preflight;
 pub(crate) mod query;
 mod repair;
 mod slave;
+pub(crate) mod source;
 mod submit;
 pub(crate) mod top;
 mod verify;
@@ -46,6 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
+        Command::Source(args) => services()?.block_on(source::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),
         Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
         Command::Completions(args) => manual::completions(&args),

@@ -24,6 +24,7 @@ use super::problem::Problem;
         (name = "results", description = "What came out, and what did not go in"),
         (name = "uploads", description = "Uploads that can be taken up again: the tus protocol"),
         (name = "cluster", description = "Slaves, health, events"),
+        (name = "sources", description = "Places that are watched for new data"),
         (name = "kept", description = "Routes kept for those who call them today"),
     )
 )]

@@ -142,6 +142,14 @@ metrics! {
         "gRPC calls that have ended, by method and status code.";
     GRPC_IN_FLIGHT = "tally_grpc_calls_in_flight", Kind::Gauge, [],
         "gRPC calls that are under way; each slave has one for its session.";
+    SOURCES = "tally_sources", Kind::Gauge, [],
+        "Sources that are watched.";
+    SOURCE_POLLS = "tally_source_polls_total", Kind::Counter, [],
+        "Looks at sources.";
+    SOURCE_CHANGES = "tally_source_changes_total", Kind::Counter, [],
+        "Submissions of new data of sources.";
+    SOURCE_ERRORS = "tally_source_errors_total", Kind::Counter, [],
+        "Looks at sources, and jobs of their data, that have failed.";
     RESIDENT_MEMORY = "tally_resident_memory_bytes", Kind::Gauge, [],
         "Memory of the master that is not swapped out.";
     OPEN_FILES = "tally_open_files", Kind::Gauge, [],

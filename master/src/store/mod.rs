@@ -5,6 +5,7 @@ mod db;
 mod list;
 mod read;
 mod row;
+mod sources;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,11 +35,12 @@ const BUSY: Duration = Duration::from_secs(10);
 const SQLITE_FULL: &str = "13";
 
 /// The migrations, oldest first. One that has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "jobs", include_str!("migrations/0001_jobs.sql")),
     (2, "inputs in place", include_str!("migrations/0002_in_place.sql")),
     (3, "jobs that are gone", include_str!("migrations/0003_gone.sql")),
     (5, "tables", include_str!("migrations/0005_tables.sql")),
+    (6, "sources", include_str!("migrations/0006_sources.sql")),
 ];
 
 /// Why the store can not be used.
