@@ -29,4 +29,5 @@ mod submission;
 mod top;
 mod traces;
 mod watch;
+mod watched;
 mod wire;

@@ -6,6 +6,7 @@ mod http;
 pub mod input;
 mod process;
 mod proxy;
+pub mod served;
 mod small_disk;
 
 use std::path::PathBuf;

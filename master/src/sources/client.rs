@@ -165,7 +165,8 @@ impl<'a> Client<'a> {
         format!("{place} broke off after {sent} bytes: {why}")
     }
 
-    fn agent(&self) -> Agent {
+    /// `trusted`: it may have an address of any kind.
+    fn agent(&self, trusted: bool) -> Agent {
         let timeout = self.source.timeout;
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -181,7 +182,7 @@ impl<'a> Client<'a> {
             .timeout_per_read(Some(timeout))
             .user_agent("tally")
             .build();
-        if self.source.allow_private {
+        if trusted {
             return config.into();
         }
         Agent::with_parts(config, DefaultConnector::default(), Guard::default())
@@ -194,11 +195,12 @@ impl<'a> Client<'a> {
         etag: Option<&str>,
         last_modified: Option<&str>,
     ) -> Result<(Place, Response<Body>), String> {
-        let agent = self.agent();
         for _ in 0..=self.source.max_redirects {
-            let mut request = agent.get(place.url());
-            // Secrets are for the server that they were given for.
-            if place.same_origin(self.place) {
+            // What is allowed is the server that is named, and not what it leads to.
+            let named = place.same_origin(self.place);
+            let mut request = self.agent(named && self.source.allow_private).get(place.url());
+            // So it is with secrets.
+            if named {
                 for (name, value) in &self.source.headers {
                     request = request.header(name, value);
                 }
