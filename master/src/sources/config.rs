@@ -343,8 +343,10 @@ fn spec(draft: &SourceDraft, shaped: bool) -> Result<Spec, String> {
                 (AggregateOp::Min, &draft.min),
                 (AggregateOp::Max, &draft.max),
             ];
-            let columns: Vec<_> =
-                ops.iter().flat_map(|(op, names)| names.list().into_iter().map(|name| (*op, name)));
+            let columns = ops
+                .iter()
+                .flat_map(|(op, names)| names.list().into_iter().map(move |name| (*op, name)));
+            let columns: Vec<_> = columns.collect();
             SpecDraft::from_short_forms(&draft.group_by.list(), &columns, draft.count.as_deref())
                 .map_err(words)?
         }

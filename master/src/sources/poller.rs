@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -69,27 +69,28 @@ impl Poller {
     /// Goes on until the master stops.
     pub(super) async fn run(mut self) {
         let mut stopped = self.stopped.clone();
-        tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => {}
-            _ = self.go_on() => {}
-        }
-        // The counters of the last minute.
-        if let (Some(store), Some(changes)) = (&self.shared.store, self.machine.changes(u64::MAX)) {
-            if let Err(error) = store.save_source(&self.config.name, &changes).await {
-                warn!(source = self.config.name, %error, "the last of it was not written");
-            }
-        }
-    }
-
-    async fn go_on(&mut self) -> Result<(), Stopping> {
         let mut event = Event::Started;
         loop {
             let error = matches!(event, Event::Failed(_) | Event::Ended(_, End::Failed(_)));
             let action = self.machine.apply(event, self.shared.clock.unix_ms(), jitter());
             self.note(error, &action);
-            self.save().await;
+            if self.save().await.is_err() {
+                return;
+            }
             self.show();
-            event = self.carry_out(action).await?;
+            event = tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                came = self.carry_out(action) => match came {
+                    Ok(event) => event,
+                    Err(Stopping) => break,
+                },
+            };
+        }
+        // The counters of the last minute: all else has been written.
+        if let (Some(store), Some(changes)) = (&self.shared.store, self.machine.changes(u64::MAX))
+            && let Err(error) = store.save_source(&self.config.name, &changes).await
+        {
+            warn!(source = self.config.name, %error, "the last of it was not written");
         }
     }
 
@@ -124,15 +125,20 @@ impl Poller {
     }
 
     /// Writes what was decided, however long that takes: nothing is done that would be forgotten.
-    async fn save(&mut self) {
-        let Some(changes) = self.machine.changes(self.shared.clock.unix_ms()) else { return };
-        let Some(store) = &self.shared.store else { return };
+    async fn save(&mut self) -> Result<(), Stopping> {
+        let Some(changes) = self.machine.changes(self.shared.clock.unix_ms()) else {
+            return Ok(());
+        };
+        let Some(store) = &self.shared.store else { return Ok(()) };
         let mut again = 0;
         while let Err(error) = store.save_source(&self.config.name, &changes).await {
             warn!(source = self.config.name, %error, "the state of a source can not be written");
-            sleep(STORE_AGAIN.wait(again, jitter())).await;
-            again += 1;
+            tokio::select! {
+                () = sleep(STORE_AGAIN.wait(again, jitter())) => again += 1,
+                _ = self.stopped.wait_for(|stopped| *stopped) => return Err(Stopping),
+            }
         }
+        Ok(())
     }
 
     fn show(&self) {
@@ -198,7 +204,12 @@ impl Poller {
     }
 
     async fn wait_for(&self, job: JobId) -> Result<Event, Stopping> {
-        let end = match self.shared.jobs.wait(job).await {
+        let ended = match self.shared.jobs.wait(job).await {
+            // Its end may have been written just then.
+            Err(JobsError::NotFound(_)) => self.shared.jobs.get(job).await,
+            ended => ended,
+        };
+        let end = match ended {
             Ok(view) => match view.state {
                 JobState::Succeeded => End::Succeeded,
                 JobState::Cancelled => End::Cancelled,
@@ -207,15 +218,7 @@ impl Poller {
                     End::Failed(format!("job {job} failed: {why}"))
                 }
             },
-            Err(JobsError::NotFound(_) | JobsError::Gone(_)) => {
-                match self.shared.jobs.get(job).await {
-                    // Its end was being written.
-                    Ok(view) if view.state == JobState::Succeeded => End::Succeeded,
-                    Err(JobsError::Stopped(_)) => return Err(Stopping),
-                    _ if self.shared.stop.load(Ordering::Relaxed) => return Err(Stopping),
-                    _ => End::Cancelled,
-                }
-            }
+            Err(JobsError::NotFound(_) | JobsError::Gone(_)) => End::Cancelled,
             Err(error) => return self.failed(&error),
         };
         Ok(Event::Ended(Some(job), end))
