@@ -204,14 +204,26 @@ fn bad_servers_are_named_and_delay_nobody() {
         "/large" => Reply::ok(vec![b'x'; 2_000_000]),
         "/loop" => Reply::redirect("/loop"),
         "/file" => Reply::redirect("file:///etc/passwd"),
+        "/ftp" => Reply::redirect("ftp://127.0.0.1/x"),
         "/away" => Reply::redirect("/good.csv"),
         "/nonsense/sense" => Reply::ok("maybe"),
         "/columns.csv" => Reply::ok("name,sku\na,1\n"),
         _ => Reply::status("404 Not Found"),
     });
     let base = &server.base;
-    let names =
-        ["500", "hang", "stall", "page", "hidden-page", "endless", "large", "loop", "file", "none"];
+    let names = [
+        "500",
+        "hang",
+        "stall",
+        "page",
+        "hidden-page",
+        "endless",
+        "large",
+        "loop",
+        "file",
+        "ftp",
+        "none",
+    ];
     let mut sources: Vec<String> = names
         .iter()
         .map(|name| {
@@ -239,7 +251,8 @@ fn bad_servers_are_named_and_delay_nobody() {
         ("endless", "more than 1000000 bytes"),
         ("large", "more than 1000000 bytes"),
         ("loop", "redirects more than 3 times"),
-        ("file", "redirects: a URL begins with https:// or http://"),
+        ("file", "redirects: this is no URL"),
+        ("ftp", "redirects: a URL begins with https:// or http://"),
         ("none", "answers 404"),
         ("nonsense", "says \"maybe\", where 0 or 1 is wanted"),
         ("columns", "Song"),
@@ -263,7 +276,7 @@ fn bad_servers_are_named_and_delay_nobody() {
     let now = until_changes(&http, "500", 1);
     assert_eq!((&now["last_error"], http.get("/api/v1/sources/5").status), (&Value::Null, 404));
     let metrics = http.get("/metrics").text();
-    assert!(metrics.contains("\ntally_sources 17\n"), "{metrics}");
+    assert!(metrics.contains("\ntally_sources 18\n"), "{metrics}");
 }
 
 #[test]

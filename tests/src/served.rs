@@ -130,7 +130,7 @@ impl Served {
             // Until the other side has had enough.
             Reply::Hang => stream.read(&mut [0; 16]).map(drop),
             Reply::Stall(part) => {
-                write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")?;
+                write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n")?;
                 stream.write_all(&part)?;
                 stream.read(&mut [0; 16]).map(drop)
             }
