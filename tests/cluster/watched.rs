@@ -325,7 +325,7 @@ fn a_master_that_dies_takes_nothing_twice() {
     assert_eq!((&done["last_job"], &done["changes"]), (&open["last_job"], &1.into()), "{done}");
     assert!(result(&http, &done) == input::totals(&plays(11)));
     polls_on(&http, "a", 5);
-    cluster.restart_master(|master| drop(master.stop()));
+    cluster.restart_master(|master| assert!(master.stop().success()));
     let http = cluster.http();
     let polls = done["polls"].as_u64().unwrap();
     let now = until(&http, "a", "more looks", |now| now["polls"].as_u64() > Some(polls + 5));
