@@ -8,6 +8,7 @@ use tally_common::id::JobId;
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
 use crate::sources::SourceConfig;
+use crate::tables::Keep;
 
 /// A master's configuration.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct Config {
     pub max_input: Option<u64>,
     /// Places that are watched for new data.
     pub sources: Vec<SourceConfig>,
+    /// How long a table's history and the message ids of its operations are kept.
+    pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -88,6 +91,7 @@ impl Config {
             source_timeout: Duration::from_secs(60),
             max_input: None,
             sources: Vec::new(),
+            keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::coordinator::{self, Message};
@@ -78,6 +79,10 @@ impl Master {
             true => Some(Store::open(&config.data_dir).await?),
             false => None,
         };
+        let tables = match &store {
+            Some(store) => Tables::open(store.db().clone(), Clock::start(), config.keep).await?,
+            None => Tables::default(),
+        };
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
         let coordinator = coordinator::start(
             config.clone(),
@@ -88,8 +93,7 @@ impl Master {
         );
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
-        let jobs =
-            Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, Tables::default());
+        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, tables);
         jobs.read_on().await;
         jobs.watch_sources().await?;
         let cluster = Cluster::new(coordinator.clone(), uploads);

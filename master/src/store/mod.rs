@@ -6,6 +6,7 @@ mod list;
 mod read;
 mod row;
 mod sources;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

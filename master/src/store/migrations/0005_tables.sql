@@ -54,6 +54,6 @@ create table ingests (
     through text,
     -- JSON: what it has come to so far.
     counts text not null,
-    done boolean not null,
+    done integer not null,
     changed_ms integer not null
 );

@@ -41,6 +41,6 @@ create table ingests (
     table_id bigint not null references tables (id) on delete cascade,
     through text,
     counts text not null,
-    done boolean not null,
+    done bigint not null,
     changed_ms bigint not null
 );
