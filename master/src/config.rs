@@ -1,5 +1,6 @@
 //! What a master needs to know to start.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +11,24 @@ use crate::ledger::Policy;
 use crate::sources::SourceConfig;
 use crate::tables::Keep;
 
+/// Where a store is. Not shown, since there may be a password in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl(pub String);
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreUrl(…)")
+    }
+}
+
 /// A master's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where spools, runs and results are kept; made where it does not exist.
     pub data_dir: PathBuf,
+    /// The URL of a Postgres that has the store; `None` for a file in the data folder. May hold a
+    /// password.
+    pub store: Option<StoreUrl>,
     /// How the ledger treats slaves and attempts.
     pub policy: Policy,
     /// Threads that merge one job's runs; at least 1.
@@ -71,6 +85,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             data_dir,
+            store: None,
             policy: Policy::default(),
             merge_threads: cores.min(16),
             max_uploads: 64,

@@ -12,6 +12,7 @@ mod repair;
 mod slave;
 pub(crate) mod source;
 mod submit;
+pub(crate) mod table;
 pub(crate) mod top;
 mod verify;
 
@@ -48,6 +49,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
         Command::Source(args) => services()?.block_on(source::run(args, format)),
+        Command::Table(args) => client()?.block_on(table::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),
         Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
         Command::Completions(args) => manual::completions(&args),

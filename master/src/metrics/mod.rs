@@ -110,9 +110,10 @@ fn begin() {
 }
 
 /// Kinds of streams that somebody may listen to.
-const LISTENERS: [&str; 3] = ["events", "job_events", "socket_io"];
+const LISTENERS: [&str; 4] = ["events", "job_events", "socket_io", "table_changes"];
 
-/// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`.
+/// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`,
+/// `table_changes`.
 pub fn listeners(kind: &'static str, delta: i32) {
     gauge!(names::LISTENERS, "kind" => kind).increment(delta);
 }

@@ -1,18 +1,12 @@
 //! What was fetched becomes a job.
 
+use std::fs::File;
 use std::path::Path;
-
-use bytes::Bytes;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 use tally_common::id::JobId;
 
 use super::config::{Destination, SourceConfig};
-use crate::jobs::{Jobs, JobsError, NewJob};
-
-/// Bytes that are read at a time.
-const PIECE_BYTES: usize = 256 << 10;
+use crate::jobs::{Jobs, JobsError, NewIngest, NewJob};
 
 /// Submits a file under a key; returns when all of it has been taken in.
 pub(super) async fn submit(
@@ -22,26 +16,29 @@ pub(super) async fn submit(
     key: String,
     file: &Path,
 ) -> Result<JobId, JobsError> {
-    let name =
-        if item.is_empty() { source.name.clone() } else { format!("{}: {item}", source.name) };
+    let file = File::open(file)?;
+    let expected = Some(file.metadata()?.len());
+    let from = Box::new(file);
+    let name = match item {
+        "" => source.name.clone(),
+        item => format!("{}: {item}", source.name),
+    };
     match &source.into {
         Destination::Count(spec) => {
-            let new = NewJob::new(name, (**spec).clone());
-            upload(jobs, new, key, file).await
+            let new = NewJob { expected, ..NewJob::new(name, (**spec).clone()) };
+            jobs.submit_reader(new, Some(key), from).await
         }
-        Destination::Table(_) => Err(std::io::Error::other("tables are not there yet").into()),
-    }
-}
-
-async fn upload(jobs: &Jobs, new: NewJob, key: String, file: &Path) -> Result<JobId, JobsError> {
-    let mut file = File::open(file).await?;
-    let mut upload = jobs.upload(new, Some(key)).await?;
-    loop {
-        let mut piece = vec![0; PIECE_BYTES];
-        let n = file.read(&mut piece).await?;
-        piece.truncate(n);
-        if n == 0 || !upload.push(Bytes::from(piece)).await {
-            return upload.finish().await;
+        Destination::Table(into) => {
+            let new = NewIngest {
+                mode: into.mode,
+                preset: into.preset.clone(),
+                key: into.key.clone(),
+                delimiter: into.delimiter,
+                max_rejects: into.max_rejects,
+                expected,
+                ..NewIngest::new(name, into.table.clone())
+            };
+            jobs.submit_ingest(new, Some(key), from).await
         }
     }
 }

@@ -15,6 +15,7 @@ use tally_common::table::Value;
 use tally_common::value::{format_date, parse_date};
 
 use super::StoreError;
+use super::guard::Guard;
 
 /// Most rows that one statement carries into SQLite. Larger ones are not faster, and are slow to prepare.
 const SQLITE_BULK_ROWS: usize = 512;
@@ -31,8 +32,8 @@ pub(crate) enum Db {
     /// A file, and whose turn it is to write: SQLite has one writer at a time, and lets those that wait ask
     /// again and again, whoever came first. In line, nobody waits for longer than his turn.
     Sqlite(SqlitePool, Arc<Mutex<()>>),
-    /// A server.
-    Postgres(PgPool),
+    /// A server, and what keeps other masters off it.
+    Postgres(PgPool, Guard),
 }
 
 /// A transaction. Rolled back when it is dropped.
@@ -72,7 +73,12 @@ impl Db {
                 let turn = Arc::clone(turn).lock_owned().await;
                 Ok(Tx::Sqlite(pool.begin_with("begin immediate").await?, Some(turn)))
             }
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+            Self::Postgres(pool, guard) => {
+                guard.check()?;
+                let mut tx = pool.begin().await?;
+                guard.fence(&mut tx).await?;
+                Ok(Tx::Postgres(tx))
+            }
         }
     }
 
@@ -80,7 +86,8 @@ impl Db {
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         match self {
             Self::Sqlite(pool, _) => Ok(Tx::Sqlite(pool.begin().await?, None)),
-            Self::Postgres(pool) => {
+            Self::Postgres(pool, guard) => {
+                guard.check()?;
                 let begin = "begin isolation level repeatable read read only";
                 Ok(Tx::Postgres(pool.begin_with(begin).await?))
             }
@@ -90,7 +97,47 @@ impl Db {
     pub(crate) const fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(..) => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgres,
+            Self::Postgres(..) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a query outside of any transaction; each row has a value for each of `kinds`.
+    pub(crate) async fn query(
+        &self,
+        sql: String,
+        params: &[Param],
+        kinds: &[KeyKind],
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(pool, _) => {
+                let found =
+                    sqlx::query_with(sql, sqlite_arguments(params)?).fetch_all(pool).await?;
+                found.iter().map(|row| sqlite_row(row, kinds)).collect()
+            }
+            Self::Postgres(pool, guard) => {
+                guard.check()?;
+                let query = sqlx::query_with(sql, postgres_arguments(params)?);
+                let found = query.fetch_all(pool).await.inspect_err(|_| guard.doubt())?;
+                found.iter().map(|row| postgres_row(row, kinds)).collect()
+            }
+        }
+    }
+
+    /// Something failed: sees whether the server is still there.
+    pub(super) fn doubt(&self) {
+        if let Self::Postgres(_, guard) = self {
+            guard.doubt();
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool, _) => pool.close().await,
+            Self::Postgres(pool, guard) => {
+                pool.close().await;
+                guard.close();
+            }
         }
     }
 }
@@ -231,13 +278,20 @@ fn sqlite_arguments(params: &[Param]) -> Result<SqliteArguments, StoreError> {
     Ok(arguments)
 }
 
+/// Postgres has no texts with a NUL in them. Names may have one, and then are kept with another character
+/// in its place.
+fn without_nul(text: &Arc<str>) -> Arc<str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { Arc::clone(text) }
+}
+
 fn postgres_arguments(params: &[Param]) -> Result<PgArguments, StoreError> {
     let mut arguments = PgArguments::default();
     for param in params {
         match param {
             Param::Int(n) => bind_postgres(&mut arguments, KeyKind::Integer, &Value::Integer(*n))?,
             Param::Text(text) => {
-                bind_postgres(&mut arguments, KeyKind::Text, &Value::Text(Arc::clone(text)))?;
+                let text = Value::Text(without_nul(text));
+                bind_postgres(&mut arguments, KeyKind::Text, &text)?;
             }
             Param::Value(kind, value) => bind_postgres(&mut arguments, *kind, value)?,
         }
