@@ -87,7 +87,6 @@ impl Master {
         };
         let stored = store.clone();
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
-        let tables = Tables::default();
         let coordinator = coordinator::start(
             config.clone(),
             Arc::clone(&disk),

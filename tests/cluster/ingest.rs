@@ -251,12 +251,12 @@ fn files_come_by_every_way() {
     let job = cluster.http().ended(answer.json()["id"].as_str().unwrap());
     assert_eq!(counts(&job), [0, 0, 200, 0]);
     assert_eq!(job["in_place"], json!(file));
-    let json = import(&["-o", "json"]);
+    let json = import(&["--output", "json"]);
     let job: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(job["ingest"]["unchanged"], 200);
     // What is only of counts says so.
     let id = job["id"].as_str().unwrap();
-    let summary = cluster.http().get(&format!("/api/v1/jobs/{id}/summary"));
+    let summary = cluster.http().get(&format!("/api/v1/jobs/{id}/result/summary"));
     assert_eq!(summary.status, 409, "{}", summary.text());
     let report = cluster.http().get(&format!("/api/v1/jobs/{id}/result"));
     assert_eq!(report.text(), "sku,records\n");

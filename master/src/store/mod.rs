@@ -15,7 +15,7 @@ mod sources;
 mod sqlite;
 pub(crate) mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use tally_common::api::{JobQuery, JobSort, JobState, JobView, Priority};
+use tally_common::api::{IngestMode, JobQuery, JobSort, JobState, JobView, Priority};
 use tally_common::dialect::{Delimiter, Layout};
 use tally_common::id::JobId;
 use tally_common::run::TaskTotals;
@@ -24,14 +24,14 @@ use server::Postgres;
 mod server;
 
 /// A store of one kind, and what it stands on.
-struct Ground {
-    folder: TempDir,
+pub(crate) struct Ground {
+    pub(crate) folder: TempDir,
     url: Option<String>,
     server: Option<Arc<Postgres>>,
 }
 
 impl Ground {
-    async fn open(&self) -> Store {
+    pub(crate) async fn open(&self) -> Store {
         match &self.url {
             Some(url) => Store::connect(url, self.folder.path()).await.unwrap(),
             None => Store::open(self.folder.path()).await.unwrap(),
@@ -40,7 +40,7 @@ impl Ground {
 }
 
 /// An empty store of each kind.
-fn both() -> [Ground; 2] {
+pub(crate) fn both() -> [Ground; 2] {
     let folder = || tempfile::tempdir().unwrap();
     let server = Postgres::shared();
     let url = Some(server.database());
@@ -65,6 +65,7 @@ fn opened(n: u128, name: &str) -> Row {
         resumable: false,
         in_place: Some(PathBuf::from("/in")),
         result_path: None,
+        ingest: Some(("t".to_owned(), IngestMode::Replace)),
         repairs: None,
         first_task: u32::MAX,
     }
@@ -102,6 +103,7 @@ async fn a_job_is_taken_up_as_it_was() {
                 fields: 3,
                 keys: vec![0, 1],
                 values: vec![Some(2), None],
+                rows: Vec::new(),
             },
             columns: vec!["Song".to_owned(), "Größe".to_owned()],
             header_lines: 1,

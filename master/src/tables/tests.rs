@@ -1,5 +1,4 @@
-//! The verbs on a real database: a SQLite file, and, where the variable `TALLY_TEST_POSTGRES` holds a URL, a
-//! schema of its own on that server.
+//! The verbs on real databases: a SQLite file, and a Postgres.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,10 +15,10 @@ use uuid::Uuid;
 
 use super::{Keep, Tables, TablesError};
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::tests::{Ground, both};
 
-async fn open(folder: &std::path::Path) -> Tables {
-    let store = Store::open(folder).await.unwrap();
+async fn open(ground: &Ground) -> Tables {
+    let store = ground.open().await;
     Tables::open(store.db().clone(), Clock::start(), Keep::default()).await.unwrap()
 }
 
@@ -244,8 +243,13 @@ async fn check(tables: &Tables, oracle: &Oracle) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_and_aggregates_are_what_an_oracle_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        rows_and_aggregates_are_what_an_oracle_says_on(&ground).await;
+    }
+}
+
+async fn rows_and_aggregates_are_what_an_oracle_says_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(numbers()).await.unwrap();
     let (mut draw, mut oracle, mut id) = (Draw(0x9e37_79b9_7f4a_7c15), Oracle::new(), 0);
     for _ in 0..60 {
@@ -264,13 +268,18 @@ async fn rows_and_aggregates_are_what_an_oracle_says() {
     }
     // Whoever opens the same file finds the same.
     drop(tables);
-    check(&open(folder.path()).await, &oracle).await;
+    check(&open(ground).await, &oracle).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_tell_how_the_rows_came_to_be() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        changes_tell_how_the_rows_came_to_be_on(&ground).await;
+    }
+}
+
+async fn changes_tell_how_the_rows_came_to_be_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(numbers()).await.unwrap();
     let mut draw = Draw(77);
     let drafts = (0..200).map(|id| drawn(&mut draw, id).0).collect();
@@ -326,8 +335,13 @@ fn job() -> JobId {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingest_writes_what_differs_and_only_that() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        an_ingest_writes_what_differs_and_only_that_on(&ground).await;
+    }
+}
+
+async fn an_ingest_writes_what_differs_and_only_that_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(TableDraft::products()).await.unwrap();
     // More than one chunk.
     let rows = |text: &str| (0..45_000).map(|i| product(i, i % 1000, text)).collect::<Vec<_>>();
@@ -362,8 +376,13 @@ async fn an_ingest_writes_what_differs_and_only_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ingest_goes_on_behind_what_has_been_applied() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        an_ingest_goes_on_behind_what_has_been_applied_on(&ground).await;
+    }
+}
+
+async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(TableDraft::products()).await.unwrap();
     let rows: Vec<_> = (0..50_000).map(|i| product(i, i, "x")).collect();
     let id = job();
@@ -390,8 +409,13 @@ async fn an_ingest_goes_on_behind_what_has_been_applied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_have_every_row_once_in_any_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        pages_have_every_row_once_in_any_order_on(&ground).await;
+    }
+}
+
+async fn pages_have_every_row_once_in_any_order_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(numbers()).await.unwrap();
     let add = |i: i64| {
         OperationDraft {
@@ -454,8 +478,13 @@ async fn pages_have_every_row_once_in_any_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_can_be_dropped_and_declared_otherwise() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        a_table_can_be_dropped_and_declared_otherwise_on(&ground).await;
+    }
+}
+
+async fn a_table_can_be_dropped_and_declared_otherwise_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(TableDraft::products()).await.unwrap();
     tables.apply("products", vec![add("1", "a", "Ann")]).await.unwrap();
     // Declared once more in the same words.
@@ -476,8 +505,13 @@ async fn a_table_can_be_dropped_and_declared_otherwise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sum_never_wraps() {
-    let folder = tempfile::tempdir().unwrap();
-    let tables = open(folder.path()).await;
+    for ground in both() {
+        a_sum_never_wraps_on(&ground).await;
+    }
+}
+
+async fn a_sum_never_wraps_on(ground: &Ground) {
+    let tables = open(ground).await;
     tables.create(numbers()).await.unwrap();
     let add = |id: &str, part: &str, n: i64| OperationDraft {
         message_id: id.to_owned(),

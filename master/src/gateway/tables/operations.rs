@@ -77,7 +77,7 @@ pub(super) async fn apply(State(jobs): App, name: Name, request: Request) -> Ans
     let headers = request.headers();
     let plain = |value: &&[u8]| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
-    if encoding.as_ref().is_some_and(|encoding| plain(encoding)) {
+    if encoding.as_ref().is_some_and(plain) {
         return Err(unsupported("operations are sent as they are, without a Content-Encoding"));
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
