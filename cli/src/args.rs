@@ -10,11 +10,13 @@ use tally_common::api::Priority;
 use tally_common::id::JobId;
 use tally_common::limits::MAX_WORKERS;
 use tally_master::fetch::SourcePrefix;
+use tally_master::sources::SourceDraft;
 
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
+use crate::commands::source::SourceArgs;
 use crate::commands::table::TableArgs;
 use crate::commands::top::TopArgs;
 use crate::exit;
@@ -116,6 +118,8 @@ pub(crate) enum Command {
     Delete(JobArgs),
     /// Show the slaves that are joined
     Slaves(MasterAddress),
+    /// Watch places for new data: be one, or look at those that a master watches
+    Source(SourceArgs),
     /// Keep keyed rows in a master, and change them by operations
     Table(TableArgs),
     /// Watch the cluster on this terminal: rates, jobs, slaves
@@ -208,6 +212,10 @@ pub(crate) struct MasterArgs {
         value_delimiter = ','
     )]
     pub(crate) sources: Vec<SourcePrefix>,
+    /// Watch this place for new data: name=NAME,url=URL (or path=PATH),table=TABLE (or preset=PRESET), and
+    /// more, as the [[source]] tables of the config file have it; may be repeated
+    #[arg(long = "source", value_name = "KEY=VALUE,…", env = "TALLY_SOURCE")]
+    pub(crate) watch: Vec<SourceDraft>,
     /// Seconds that such a source may be silent
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, hide = true,
         env = "TALLY_SOURCE_TIMEOUT")]

@@ -8,8 +8,30 @@ use clap::builder::{OsStr, ValueRange};
 use clap::{ArgAction, Command, CommandFactory};
 use toml::{Table, Value};
 
+use tally_master::sources::SourceDraft;
+
 use crate::args::Args;
 use crate::exit::Kind;
+
+/// The tables that are no subcommand's: places that a master watches.
+const SOURCES: &str = "source";
+
+/// What a config file may say beside flags.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Watched {
+    #[serde(default)]
+    source: Vec<SourceDraft>,
+}
+
+/// The sources that the config file names.
+pub(crate) fn sources() -> anyhow::Result<Vec<SourceDraft>> {
+    let Some(path) = path() else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("the config file {} can not be read", path.display()))?;
+    let file: Watched = toml::from_str(&text)
+        .map_err(|error| Kind::Usage.error(format!("{}: {error}", path.display())))?;
+    Ok(file.source)
+}
 
 /// The command line's grammar, with the config file's defaults.
 pub(crate) fn command() -> anyhow::Result<Command> {
@@ -53,6 +75,10 @@ fn apply(mut command: Command, text: &str, path: &Path) -> anyhow::Result<Comman
     let usage = |message: String| Kind::Usage.error(format!("{}: {message}", path.display()));
     let file: Table = text.parse().map_err(|error| usage(format!("{error}")))?;
     for (name, section) in file {
+        if name == SOURCES {
+            // No flags: the master reads them itself.
+            continue;
+        }
         let Value::Table(section) = section else {
             return Err(usage(format!("{name:?} is no table; keys stand in [subcommand] tables")));
         };

@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 
-use tally_common::api::{FullReceipt, IngestCounts, IngestView, JobView, SlaveView};
+use tally_common::api::{FullReceipt, IngestCounts, IngestView, JobView, SlaveView, SourceView};
 use tally_master::direct::DirectWriter;
 
 use crate::args::OutputFormat;
@@ -54,6 +54,28 @@ pub(crate) fn jobs(jobs: &Vec<JobView>) -> String {
             job.receipt.rejected.to_string(),
             format!("{}/s", bytes(job.progress.bytes_per_second)),
             job.opened_at.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Sources, a line each.
+pub(crate) fn sources(sources: &[SourceView]) -> String {
+    if sources.is_empty() {
+        return "no sources".to_owned();
+    }
+    let mut table =
+        table(&["SOURCE", "KIND", "TARGET", "INTO", "STATE", "POLLED", "CHANGES", "ERRORS"]);
+    for source in sources {
+        table.add_row([
+            source.name.clone(),
+            source.kind.clone(),
+            source.target.clone(),
+            source.into.clone(),
+            source.state.as_str().to_owned(),
+            source.last_polled_at.clone().unwrap_or_else(|| "never".to_owned()),
+            source.changes.to_string(),
+            source.errors.to_string(),
         ]);
     }
     table.to_string()

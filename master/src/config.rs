@@ -8,6 +8,7 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::sources::SourceConfig;
 use crate::tables::Keep;
 
 /// Where a store is. Not shown, since there may be a password in it.
@@ -71,6 +72,8 @@ pub struct Config {
     /// The AMQP broker whose messages are taken, if there is one.
     #[cfg(feature = "broker")]
     pub broker: Option<crate::broker::BrokerConfig>,
+    /// Places that are watched for new data.
+    pub sources: Vec<SourceConfig>,
     /// How long a table's history and the message ids of its operations are kept.
     pub keep: Keep,
     /// How often it is looked whether something may be removed.
@@ -107,6 +110,7 @@ impl Config {
             max_input: None,
             #[cfg(feature = "broker")]
             broker: None,
+            sources: Vec::new(),
             keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }

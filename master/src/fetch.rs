@@ -1,6 +1,7 @@
 //! Inputs that are fetched from elsewhere: only from where the operator allows it, whatever a source
 //! redirects to. Blocking; what comes is passed on as it comes, and never kept here.
 
+mod guard;
 mod place;
 
 use std::io;
@@ -14,11 +15,12 @@ use ureq::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
+pub(crate) use guard::Guard;
+pub(crate) use place::Place;
 pub use place::{BadPrefix, SourcePrefix};
 
 use crate::config::Config;
 use crate::spool::{InputError, read_up_to};
-use place::Place;
 
 /// Redirects that are followed: what more are needed for is a mistake.
 const MAX_REDIRECTS: usize = 5;
@@ -166,12 +168,12 @@ impl Source {
     }
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 /// Whether an answer may hold an input.
-fn look(place: &Place, response: &Response<Body>) -> Result<(), String> {
+pub(crate) fn look(place: &Place, response: &Response<Body>) -> Result<(), String> {
     let status = response.status();
     if status != StatusCode::OK {
         return Err(format!("{place} answers {status}"));

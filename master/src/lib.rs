@@ -34,6 +34,7 @@ mod removal;
 mod runs;
 pub mod sample;
 pub mod server;
+pub mod sources;
 pub mod spool;
 mod store;
 pub mod tables;

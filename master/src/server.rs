@@ -99,6 +99,7 @@ impl Master {
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
         let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, tables);
         jobs.read_on().await;
+        jobs.watch_sources().await?;
         let cluster = Cluster::new(coordinator.clone(), uploads);
         Ok(Self { config, coordinator, jobs, cluster, store: stored })
     }
@@ -149,6 +150,9 @@ impl Master {
             () = shutdown => info!("stopping"),
             // Nothing can be brought to an end any more: whatever this master still did would be undone.
             error = taken_over(self.store.as_ref()) => return Err(error.into()),
+        }
+        if let Some(sources) = self.jobs.sources() {
+            sources.stop().await;
         }
         let drain = Message::Drain { reason: "the master is stopping".to_owned() };
         // A coordinator that is gone has stopped already.

@@ -36,4 +36,5 @@ mod tables_grpc;
 mod top;
 mod traces;
 mod watch;
+mod watched;
 mod wire;

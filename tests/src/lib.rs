@@ -8,6 +8,7 @@ pub mod postgres;
 mod process;
 mod proxy;
 mod rabbit;
+pub mod served;
 mod small_disk;
 
 use std::path::PathBuf;

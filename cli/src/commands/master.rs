@@ -13,9 +13,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tally_master::config::{Config, StoreUrl};
 use tally_master::grpc::Listener;
 use tally_master::server::Master;
+use tally_master::sources::SourceConfig;
 
 use super::stop_signal;
 use crate::args::MasterArgs;
+use crate::config;
 use crate::exit::Kind;
 use crate::log::say;
 
@@ -44,6 +46,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.source_prefixes = args.sources.clone();
     config.source_timeout = args.source_timeout.max(Duration::from_millis(10));
     config.max_input = args.max_input;
+    config.sources = watched(args)?;
     config.retain = args.retain_days;
     config.upload_timeout = args.upload_hours;
     config.task_bytes = args.task_bytes;
@@ -70,6 +73,14 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let (unix, _at) = socket.unzip();
     let grpc = Listener::from(grpc).with_unix(unix);
     Ok(master.serve(grpc, http, stop).await?)
+}
+
+/// The places that are watched: of the config file, and of the command line.
+fn watched(args: &MasterArgs) -> anyhow::Result<Vec<SourceConfig>> {
+    let mut drafts = config::sources()?;
+    drafts.extend(args.watch.iter().cloned());
+    let sources = SourceConfig::check(drafts, |name| std::env::var(name).ok());
+    sources.map_err(|error| Kind::Usage.error(error.to_string()))
 }
 
 /// The folders by their real names. One that is not there is a mistake better found now.

@@ -4,6 +4,7 @@ mod cluster;
 mod list;
 mod look;
 mod preflight;
+mod source;
 mod table;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use cluster::{
 pub use list::{JobList, JobQuery, JobSort};
 pub use look::{Coverage, DateTotal, KeyTotal, Look, LookQuery, Span, Summary};
 pub use preflight::{ColumnReport, Prediction, Preflight, PreflightSample};
+pub use source::{SourceList, SourcePhase, SourceView};
 pub use table::{
     AggregatePage, AggregateQuery, ChangeKind, ChangeView, Comparison, IngestCounts, IngestMode,
     IngestView, OperationDraft, OperationResult, OperationResults, Outcome, Recount,

@@ -14,7 +14,7 @@ pub struct BadPrefix(String);
 
 /// Where a URL points to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     secure: bool,
     /// In lower case.
     host: String,
@@ -53,7 +53,7 @@ impl FromStr for SourcePrefix {
 
 impl Place {
     /// Reads a URL.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let uri: Uri = url.trim().parse().map_err(|error| format!("this is no URL: {error}"))?;
         let secure = match uri.scheme_str() {
             Some("https") => true,
@@ -86,7 +86,7 @@ impl Place {
     }
 
     /// The place that a redirect from here names.
-    pub(super) fn join(&self, to: &str) -> Result<Self, String> {
+    pub(crate) fn join(&self, to: &str) -> Result<Self, String> {
         let to = to.split('#').next().unwrap_or_default();
         // A scheme goes before any slash.
         let absolute = to.split_once(':').is_some_and(|(scheme, _)| !scheme.contains(['/', '?']));
@@ -111,14 +111,29 @@ impl Place {
         format!("{scheme}://{}:{}", self.host, self.port)
     }
 
+    /// The place of that name below this one.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        Self { path: format!("{}/{name}", self.path.trim_end_matches('/')), ..self.clone() }
+    }
+
+    /// Whether both are on the same server.
+    pub(crate) fn same_origin(&self, other: &Self) -> bool {
+        (self.secure, &self.host, self.port) == (other.secure, &other.host, other.port)
+    }
+
+    /// Whether it has a query.
+    pub(crate) fn has_query(&self) -> bool {
+        self.query.is_some()
+    }
+
     /// All of it.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let query = self.query.as_ref().map(|query| format!("?{query}"));
         format!("{}{}{}", self.origin(), self.path, query.unwrap_or_default())
     }
 
     /// What the file is called.
-    pub(super) fn file_name(&self) -> Option<&str> {
+    pub(crate) fn file_name(&self) -> Option<&str> {
         self.path.rsplit('/').next().filter(|name| !name.is_empty())
     }
 }

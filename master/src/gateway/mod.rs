@@ -15,6 +15,7 @@ mod openapi;
 mod preflight;
 mod problem;
 mod socket;
+mod sources;
 mod spec;
 mod submit;
 mod tables;
@@ -129,6 +130,9 @@ fn routes() -> OpenApiRouter<Jobs> {
         .routes(routes!(jobs::slaves))
         .routes(routes!(jobs::cluster))
         .routes(routes!(events::cluster))
+        .routes(routes!(sources::list))
+        .routes(routes!(sources::get))
+        .routes(routes!(sources::poll))
         .routes(routes!(metrics::show))
         .routes(routes!(health::health))
         .routes(routes!(health::alive))

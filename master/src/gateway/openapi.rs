@@ -25,6 +25,7 @@ use super::problem::Problem;
         (name = "uploads", description = "Uploads that can be taken up again: the tus protocol"),
         (name = "tables", description = "Keyed rows that live on, and what changes them"),
         (name = "cluster", description = "Slaves, health, events"),
+        (name = "sources", description = "Places that are watched for new data"),
         (name = "kept", description = "Routes kept for those who call them today"),
     )
 )]

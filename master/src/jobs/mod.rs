@@ -13,7 +13,7 @@ mod view;
 
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
@@ -29,8 +29,9 @@ use crate::disk::Disk;
 use crate::feed::{EventId, Feed};
 use crate::intake::{Taken, TaskSize};
 use crate::readers::Readers;
+use crate::sources::Sources;
 use crate::spool::{InputError, Reception};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tables::Tables;
 
 pub use crate::coordinator::NewJob;
@@ -55,6 +56,8 @@ pub struct Jobs {
     store: Option<Store>,
     feed: Feed,
     tables: Tables,
+    /// Set once the verbs are there, which sources need.
+    sources: Arc<OnceLock<Sources>>,
     /// The last snapshot, and the event after which it was made.
     snapshots: Arc<Mutex<Option<(EventId, Bytes)>>>,
     uploads: Arc<Semaphore>,
@@ -82,7 +85,20 @@ impl Jobs {
         let uploads = Arc::new(Semaphore::new(config.max_uploads));
         let config = Arc::new(config.clone());
         let (snapshots, looks) = (Arc::default(), Arc::new(Semaphore::new(look::PARTIAL_LOOKS)));
-        Self { coordinator, config, disk, readers, store, feed, tables, snapshots, uploads, looks }
+        let sources = Arc::default();
+        Self {
+            coordinator,
+            config,
+            disk,
+            readers,
+            store,
+            feed,
+            tables,
+            sources,
+            snapshots,
+            uploads,
+            looks,
+        }
     }
 
     /// Opens a job on inputs that this process can read, and takes them in. Returns once all of them
@@ -209,6 +225,20 @@ impl Jobs {
     /// The verbs for tables.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// The sources that are watched; `None` until they are.
+    pub fn sources(&self) -> Option<&Sources> {
+        self.sources.get()
+    }
+
+    /// Begins to watch the sources of the configuration.
+    pub(crate) async fn watch_sources(&self) -> Result<(), StoreError> {
+        let (store, disk) = (self.store.clone(), Arc::clone(&self.disk));
+        let sources = Sources::start(&self.config.sources, self.clone(), store, disk).await?;
+        // It is called once.
+        let _ = self.sources.set(sources);
+        Ok(())
     }
 
     /// What the master was started with.

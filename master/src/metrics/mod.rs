@@ -215,6 +215,26 @@ pub(crate) fn grpc_in_flight(delta: i32) {
     gauge!(names::GRPC_IN_FLIGHT).increment(delta);
 }
 
+/// So many sources are watched.
+pub(crate) fn sources(count: usize) {
+    gauge!(names::SOURCES).set(count as f64);
+}
+
+/// A source has been looked at.
+pub(crate) fn source_polled() {
+    counter!(names::SOURCE_POLLS).increment(1);
+}
+
+/// New data of a source has been submitted.
+pub(crate) fn source_changed() {
+    counter!(names::SOURCE_CHANGES).increment(1);
+}
+
+/// A look at a source, or a job of its data, has failed.
+pub(crate) fn source_failed() {
+    counter!(names::SOURCE_ERRORS).increment(1);
+}
+
 /// What there is now of what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {

@@ -154,6 +154,14 @@ metrics! {
         "Queues of the AMQP broker that are being consumed.";
     BROKER_RECONNECTS = "tally_broker_reconnects_total", Kind::Counter, ["kind"],
         "Times that a queue of the AMQP broker could not be consumed any more, or not yet.";
+    SOURCES = "tally_sources", Kind::Gauge, [],
+        "Sources that are watched.";
+    SOURCE_POLLS = "tally_source_polls_total", Kind::Counter, [],
+        "Looks at sources.";
+    SOURCE_CHANGES = "tally_source_changes_total", Kind::Counter, [],
+        "Submissions of new data of sources.";
+    SOURCE_ERRORS = "tally_source_errors_total", Kind::Counter, [],
+        "Looks at sources, and jobs of their data, that have failed.";
     RESIDENT_MEMORY = "tally_resident_memory_bytes", Kind::Gauge, [],
         "Memory of the master that is not swapped out.";
     OPEN_FILES = "tally_open_files", Kind::Gauge, [],

@@ -7,7 +7,7 @@ use super::{Dialect, StoreError};
 
 /// The migrations, oldest first: number, name, SQL of SQLite, SQL of Postgres. One that has been released is
 /// never changed.
-const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 6] = [
     (
         1,
         "jobs",
@@ -37,6 +37,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
         "tables",
         include_str!("migrations/0005_tables.sql"),
         include_str!("migrations/postgres/0005_tables.sql"),
+    ),
+    (
+        6,
+        "sources",
+        include_str!("migrations/0006_sources.sql"),
+        include_str!("migrations/postgres/0006_sources.sql"),
     ),
 ];
 

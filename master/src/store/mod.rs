@@ -11,6 +11,7 @@ mod migrate;
 mod postgres;
 mod read;
 mod row;
+mod sources;
 mod sqlite;
 pub(crate) mod table;
 #[cfg(test)]
