@@ -47,8 +47,8 @@ function Source({ source, onPoll }) {
     ["Looks", count(source.polls)],
     ["Changes", count(source.changes)],
   ];
-  return html`<article class="source" data-source=${name} aria-labelledby=${`source ${name}`}>
-    <div class="job-line"><h3 id=${`source ${name}`}>${name}</h3><span class="tag">${kind}</span>
+  return html`<article class="source" data-source=${name} aria-label=${name}>
+    <div class="job-line"><h3>${name}</h3><span class="tag">${kind}</span>
       <span class="tag source-state" data-state=${state.split(" ")[0]} role="status">${state}</span>
       <div class="actions"><button type="button" class="button" disabled=${busy} aria-label=${`Look at ${name} now`} onClick=${look}>
         <${Icon} name="repeat" />Look now</button></div></div>

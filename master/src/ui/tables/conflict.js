@@ -12,8 +12,8 @@ export function Conflict({ edit, onTheirs }) {
   const { theirs, intent } = conflict;
   const { text, keep, write } = words(intent, theirs);
   return html`<div class="dialog-body" data-part="conflict">
-      <p>${text} <strong>${keyText(edit.key)}</strong>${theirs && html` <span class="sub">version ${count(theirs.version)},
-        ${moment(theirs.changed_at)}</span>`}</p>
+      <p>${text} <strong>${keyText(edit.key)}</strong>${theirs && html` <span class="sub">${`version ${count(theirs.version)}, ${
+        moment(theirs.changed_at)}`}</span>`}</p>
       <${Versions} table=${table} mine=${intent === "delete" ? null : edit.mine} was=${edit.base?.row} theirs=${theirs?.row} />
       <${ProblemBox} problem=${problem} />
     </div>

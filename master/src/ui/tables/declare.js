@@ -99,7 +99,7 @@ function Aggregate({ one, number, columns, onChange, onRemove }) {
     <div class="form-line">
       <label class="field"><span>By</span><select value=${one.groupBy || columns[0]?.name} onChange=${(event) => onChange({ groupBy: event.target.value })}>
         ${columns.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
-      <label class="field"><span>Name, if not of its own</span>
+      <label class="field"><span>Name (may stay empty)</span>
         <input value=${one.name} pattern="[a-z][a-z0-9_]{0,62}" onInput=${(event) => onChange({ name: event.target.value })} /></label>
       <${Remove} what=${`aggregate ${number}`} onRemove=${onRemove} />
     </div>
@@ -117,7 +117,7 @@ function Value({ value, number, columns, onChange, onRemove }) {
       ${OPS.map(([op, text]) => html`<option key=${op} value=${op} disabled=${op !== "count" && !integers.length}>${text}</option>`)}</select>
     ${value.op !== "count" && html`<select aria-label="Of" value=${value.column || integers[0]?.name} onChange=${(event) => onChange({ column: event.target.value })}>
       ${integers.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select>`}
-    <input aria-label="Name of the value" placeholder="name, if not of its own" value=${value.name} onInput=${(event) => onChange({ name: event.target.value })} />
+    <input aria-label="Name of the value" placeholder="name (may stay empty)" value=${value.name} onInput=${(event) => onChange({ name: event.target.value })} />
     ${onRemove && html`<${Remove} what=${`value ${number}`} onRemove=${onRemove} />`}
   </div>`;
 }

@@ -13,7 +13,7 @@ const FORMATS = [["csv", "CSV"], ["jsonl", "JSON Lines"], ["json", "JSON"]];
 export function TableHead({ table, onAdd }) {
   const figures = [
     ["Rows", count(table.rows)],
-    ["Last change", count(table.version), "number of it"],
+    ["Version", count(table.version), "number of the last change"],
     ["Key", table.key.join(", ")],
     ["Columns", count(table.columns.length), table.columns.map((column) => `${column.name} ${column.kind}`).join(", ")],
   ];
