@@ -125,6 +125,8 @@ const take = {
   cluster: (cluster) => { store.cluster = cluster; },
   change: takeChange,
   lost: takeLost,
+  // Whoever asks for the table now is told so.
+  dropped: takeLost,
 };
 
 export const live = new Live(
