@@ -58,7 +58,7 @@ def products(cluster, rows):
 
 def row(page, key):
     """A row that is shown, by its key."""
-    return page.locator(f"tr[data-row='{json.dumps([str(key)])}']")
+    return page.locator(f"tr[data-row='{json.dumps([str(key)], ensure_ascii=False)}']")
 
 
 def open_row(page, key):

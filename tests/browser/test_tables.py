@@ -31,7 +31,7 @@ def test_a_table_is_declared_listed_and_dropped(start, open_page):
     one = dialog.get_by_role("group", name="Aggregate 1")
     one.get_by_label("By").select_option("day")
     one.get_by_role("button", name="Value").click()
-    one.get_by_role("group", name="Value 2").get_by_label("Of").select_option("price")
+    one.get_by_role("group", name="Value 2").get_by_label("Of", exact=True).select_option("price")
     page.allowed += ["400", "422"]
     dialog.get_by_role("button", name="Declare it").click()
     # The store has this name itself.

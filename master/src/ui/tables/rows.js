@@ -89,8 +89,8 @@ const Row = memo(({ columns, row, onOpen }) => html`<tr role="row" data-row=${ro
     const kind = column.kind === "integer" ? "number" : column.kind;
     const flash = row.flash?.has(column.name);
     const text = show(column, row.row[column.name]);
-    // Another key makes it another element, so that the flash begins anew.
-    const key = flash ? `${i} ${row.version}` : i;
+    // Another key makes it another element, so that the flash begins anew; but not of what may have the focus.
+    const key = flash && i > 0 ? `${i} ${row.version}` : i;
     const name = { key, class: flash ? `${kind} flash` : kind, "data-label": column.name };
     if (i > 0) return html`<td role="cell" ...${name}>${text || html`<span class="sub">–</span>`}</td>`;
     return html`<th scope="row" role="rowheader" ...${name}>${row.gone
