@@ -5,9 +5,9 @@ import json
 from playwright.sync_api import expect
 
 SOURCE = {
-    "name": "shop", "kind": "http", "target": "http://127.0.0.1:9/stock.csv", "into": "table products, merge",
+    "name": "shop", "kind": "http", "target": "http://127.0.0.1:9/stock.csv", "into": "table products, merge", "table": "products",
     "state": "waiting", "last_polled_at": "2026-01-01T10:00:00Z", "last_changed_at": None,
-    "next_poll_at": "2126-01-01T10:00:00Z", "last_job": "some-job", "last_error": None, "polls": 12, "changes": 2,
+    "next_poll_at": "2126-01-01T10:00:00Z", "last_job": "some-job", "last_error": None, "polls": 12, "changes": 2, "errors": 0, "interval_seconds": 30.0, "items": 1,
 }
 
 

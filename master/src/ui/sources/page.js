@@ -2,7 +2,7 @@
 
 import { html, useState } from "../html.js";
 import { ask } from "../api.js";
-import { ago, count, duration, moment } from "../format.js";
+import { ago, count, duration, moment, things } from "../format.js";
 import { useNow, usePolled } from "../parts/hooks.js";
 import { Icon } from "../parts/icon.js";
 import { ProblemBox, Quiet } from "../parts/problem.js";
@@ -31,8 +31,7 @@ function Source({ source, onPoll }) {
   const now = useNow(1000);
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  const { name, kind, target, into, state, last_job: job, last_error: error } = source;
-  const table = /^table ([a-z0-9_]+)/.exec(into)?.[1];
+  const { name, kind, target, into, table, state, last_job: job, last_error: error } = source;
   const look = async () => {
     setBusy(true);
     setProblem(null);
@@ -44,8 +43,9 @@ function Source({ source, onPoll }) {
     ["Looked last", source.last_polled_at && ago(source.last_polled_at, now), source.last_polled_at],
     ["Changed last", source.last_changed_at && ago(source.last_changed_at, now), source.last_changed_at],
     ["Looks next", soonText(source.next_poll_at, now), source.next_poll_at],
-    ["Looks", count(source.polls)],
-    ["Changes", count(source.changes)],
+    ["Looks", count(source.polls), null, source.interval_seconds && `every ${duration(source.interval_seconds * 1000)} or so`],
+    ["Changes", count(source.changes), null, source.items > 1 && things(source.items, "file")],
+    ["Errors", count(source.errors ?? 0)],
   ];
   return html`<article class="source" data-source=${name} aria-label=${name}>
     <div class="job-line"><h3>${name}</h3><span class="tag">${kind}</span>
@@ -54,7 +54,8 @@ function Source({ source, onPoll }) {
         <${Icon} name="repeat" />Look now</button></div></div>
     <p class="sub long">${target}</p>
     <p>into ${table ? html`the <a href=${tableHref(table)}>${into}</a>` : into}${job && html`; last job <a href=${jobHref(job)}><code>${job}</code></a>`}</p>
-    <dl class="facts">${facts.map(([term, value, at]) => html`<div key=${term}><dt>${term}</dt><dd title=${at ? moment(at) : null}>${value || "–"}</dd></div>`)}</dl>
+    <dl class="facts">${facts.map(([term, value, at, more]) => html`<div key=${term}><dt>${term}</dt>
+      <dd title=${at ? moment(at) : null}>${value || "–"}${more && html`<span class="sub">${more}</span>`}</dd></div>`)}</dl>
     ${error && html`<p class="notice"><${Icon} name="warning" />${error}</p>`}
     <${ProblemBox} problem=${problem} />
   </article>`;
