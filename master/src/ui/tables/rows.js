@@ -36,9 +36,9 @@ export const RowsPanel = memo(({ table, done, onOpen }) => {
     <div class="panel-head"><h2 id="rows-title">Rows</h2></div>
     <${Filters} key=${form} table=${table} wanted=${rows.wanted} onChange=${(wanted) => rows.choose(wanted)} />
     <${ProblemBox} problem=${rows.problem} again=${() => rows.read()} />
-    ${elsewhere && html`<p class="notice" data-part="elsewhere">${keyText(done.key)} was added; it is not on this page.
+    ${elsewhere && html`<p class="notice" data-part="elsewhere">${keyText(done.key)} was added; it is not on this page.${" "}
       <button type="button" class="link" onClick=${find}>Find it</button></p>`}
-    ${rows.stale > 0 && html`<p class="notice" data-part="stale">${things(rows.stale, "change")} since this page was read.
+    ${rows.stale > 0 && html`<p class="notice" data-part="stale">${things(rows.stale, "change")} since this page was read.${" "}
       <button type="button" class="link" onClick=${() => rows.read()}>Read it again</button></p>`}
     <div ref=${box}>${rows.rows.length > 0 && html`<${Grid} table=${table} rows=${rows} onOpen=${onOpen} />`}</div>
     ${rows.loaded && !rows.rows.length && !rows.busy && html`<${Quiet}>${rows.narrowed ? "No row is like that." : "There is no row yet."}<//>`}
