@@ -1,6 +1,6 @@
 // What the rows come to: each aggregate as bars of its largest groups and as a table, current at any moment.
 
-import { html, useState } from "../html.js";
+import { html, useEffect, useState } from "../html.js";
 import { query, tablePath } from "../api.js";
 import { count, things } from "../format.js";
 import { Bars } from "../parts/bars.js";
@@ -31,8 +31,16 @@ export function Aggregates({ table }) {
 
 const path = (table, aggregate, asked) => tablePath(table.name, `/aggregates/${encodeURIComponent(aggregate.name)}${query(asked)}`);
 
-// The groups have another version with each change of the table: then they are asked for anew.
-const useGroups = (table, aggregate, asked) => useAnswer(path(table, aggregate, asked), table.version);
+// The groups are others with each change of the table: then they are asked for anew, but not before the
+// last answer is there. Else a table that changes all the time would never show any.
+function useGroups(table, aggregate, asked) {
+  const [turn, setTurn] = useState(table.version);
+  const answer = useAnswer(path(table, aggregate, asked), turn);
+  useEffect(() => {
+    if (!answer.busy) setTurn(table.version);
+  }, [answer.busy, table.version]);
+  return answer;
+}
 
 const groupText = (value) => (value === null ? "(nothing)" : String(value));
 

@@ -78,8 +78,9 @@ export class Rows {
     this.busy = false;
     const late = this.late;
     this.late = [];
-    if (late.length > MOST_LATE) this.soon();
+    if (late.length > MOST_LATE || this.again) this.soon();
     else this.apply({ changes: late, lost: false });
+    this.again = false;
     this.draw();
   }
 
@@ -136,6 +137,11 @@ export class Rows {
   /** Reads the page again in a moment. */
   soon() {
     if (this.timer) return;
+    // What is being read may be older than what is asked for; but it is waited for, so that there is something.
+    if (this.busy) {
+      this.again = true;
+      return;
+    }
     const since = Date.now() - (this.readAt ?? 0);
     this.timer = setTimeout(() => void this.read(), Math.max(PAUSE_MS / 4, PAUSE_MS - since));
   }
