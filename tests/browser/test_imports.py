@@ -79,6 +79,19 @@ def test_a_file_makes_its_table(start, open_page, name, choice):
     expect(page.locator("tr[data-row]")).to_have_count(50 if name == "products" else 2)
 
 
+def test_a_file_on_the_overview_can_go_into_a_table_too(start, open_page):
+    cluster = start("anna")
+    products(cluster, 3)
+    page = open_page(cluster.url)
+    page.set_input_files("#file", {"name": "stock.csv", "mimeType": "text/csv", "buffer": stock(range(5))})
+    page.get_by_role("dialog", name="Count a file").get_by_role("button", name="Into a table instead").click()
+    dialog = page.get_by_role("dialog", name="Import a file")
+    expect(dialog.get_by_label("Into the table")).to_have_value("products")
+    dialog.get_by_role("button", name="Import it").click()
+    counts(page, "stock.csv", added="2", updated="3")
+    expect(row(page, "sku-000004")).to_contain_text("from the file 4")
+
+
 def test_a_file_that_does_not_fit_says_why(start, open_page):
     cluster = start("anna")
     table = products(cluster, 2)

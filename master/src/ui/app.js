@@ -28,7 +28,12 @@ const TITLES = {
 export function App() {
   const at = useRoute();
   const [file, setFile] = useState(null);
+  const [instead, setInstead] = useState(false);
   const dragging = useDrop(setFile);
+  const close = () => {
+    setFile(null);
+    setInstead(false);
+  };
   useEffect(() => {
     if (at.page === "job") live.listen(jobPath(at.id, "/events"));
     // A table's page listens by itself, once it knows from where on.
@@ -49,7 +54,7 @@ export function App() {
       </nav>
     </footer>
     ${dragging && html`<div class="drop-veil" aria-hidden="true"><p><${Icon} name="upload" />Drop the file to ${aim(at).verb} it</p></div>`}
-    ${file && html`<${aim(at).Dialog} file=${file} at=${at} onClose=${() => setFile(null)} />`}`;
+    ${file && html`<${instead ? ImportDialog : aim(at).Dialog} file=${file} at=${at} onClose=${close} onInstead=${() => setInstead(true)} />`}`;
 }
 
 // Where tables are shown, a file is for a table; elsewhere it is counted.

@@ -28,7 +28,7 @@ const MODES = [
 export function ImportDialog({ file, at, onClose }) {
   const { data, problem } = useAnswer("/api/v1/tables");
   const { columns, trouble } = useColumns(file);
-  const [form, setForm] = useState({ table: at.id ?? null, name: nameOf(file), key: [], mode: "merge", maxRejects: "0" });
+  const [form, setForm] = useState({ table: at.page === "table" ? at.id : null, name: nameOf(file), key: [], mode: "merge", maxRejects: "0" });
   const [failed, setFailed] = useState(null);
   const [busy, setBusy] = useState(false);
   const tables = data?.tables ?? [];
