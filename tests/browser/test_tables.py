@@ -20,13 +20,13 @@ def test_a_table_is_declared_listed_and_dropped(start, open_page):
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Own columns").check()
     dialog.get_by_label("Name", exact=True).first.fill("tables")
-    for number, name, kind in [(1, "code", "integer"), (2, "price", "integer"), (3, "day", "date")]:
+    for number, name, kind in [(1, "code", "integer"), (2, "price", "integer"), (3, "day", "date"), (4, "note", "text")]:
         if number > 2:
             dialog.get_by_role("button", name="Column", exact=True).click()
         line = dialog.get_by_role("group", name=f"Column {number}")
         line.get_by_label("Name").fill(name)
         line.get_by_label("Holds").select_option(kind)
-    dialog.get_by_role("group", name="Column 3").get_by_label("may have no value").check()
+    dialog.get_by_role("group", name="Column 4").get_by_label("may have no value").check()
     dialog.get_by_role("button", name="Aggregate", exact=True).click()
     one = dialog.get_by_role("group", name="Aggregate 1")
     one.get_by_label("By").select_option("day")
@@ -41,7 +41,7 @@ def test_a_table_is_declared_listed_and_dropped(start, open_page):
     expect(page.get_by_role("heading", level=1)).to_have_text("sales")
     view = Table(cluster, "sales").view()
     assert view["key"] == ["code"]
-    assert [column["kind"] for column in view["columns"]] == ["integer", "integer", "date"]
+    assert [column["kind"] for column in view["columns"]] == ["integer", "integer", "date", "text"]
     assert [(value["op"], value["column"]) for value in view["aggregates"][0]["values"]] == [("count", None), ("sum", "price")]
     page.goto(f"{cluster.url}/#/tables")
     expect(page.locator("tr[data-table]")).to_have_count(2)
@@ -104,7 +104,7 @@ def test_a_row_is_added_changed_and_deleted(start, open_page):
             {"name": "code", "kind": "text"}, {"name": "price", "kind": "integer"},
             {"name": "day", "kind": "date", "nullable": True},
         ],
-        "aggregates": [{"group_by": "day", "values": [{"op": "sum", "column": "price", "name": "total"}]}],
+        "aggregates": [{"group_by": "code", "values": [{"op": "sum", "column": "price", "name": "total"}]}],
     }
     table = declare(cluster, draft)
     page = open_page(table.page)

@@ -60,7 +60,9 @@ const without = (list, i) => list.filter((_, j) => j !== i);
 
 function Own({ form, onChange }) {
   const columns = (list) => onChange({ columns: list });
+  // What may have no value is no group, either.
   const named = form.columns.filter((column) => column.name.trim() !== "");
+  const groups = named.filter((column) => column.key || !column.nullable);
   const aggregates = (list) => onChange({ aggregates: list });
   return html`<label class="field"><span>Name</span>
       <input name="table" required value=${form.name} pattern="[a-z][a-z0-9_]{0,62}" title="lower-case letters, digits and _, beginning with a letter"
@@ -71,7 +73,7 @@ function Own({ form, onChange }) {
       <button type="button" class="button" onClick=${() => columns([...form.columns, COLUMN])}><${Icon} name="plus" />Column</button>
     </fieldset>
     <fieldset class="lines-form"><legend>Aggregates: totals that are always current</legend>
-      ${form.aggregates.map((one, i) => html`<${Aggregate} key=${i} one=${one} number=${i + 1} columns=${named}
+      ${form.aggregates.map((one, i) => html`<${Aggregate} key=${i} one=${one} number=${i + 1} columns=${named} groups=${groups}
         onChange=${(what) => aggregates(replaced(form.aggregates, i, what))} onRemove=${() => aggregates(without(form.aggregates, i))} />`)}
       <button type="button" class="button" onClick=${() => aggregates([...form.aggregates, { name: "", groupBy: "", values: [VALUE] }])}>
         <${Icon} name="plus" />Aggregate</button>
@@ -93,12 +95,12 @@ function Column({ column, number, onChange, onRemove }) {
   </div>`;
 }
 
-function Aggregate({ one, number, columns, onChange, onRemove }) {
+function Aggregate({ one, number, columns, groups, onChange, onRemove }) {
   const values = (list) => onChange({ values: list });
   return html`<div class="aggregate-form" role="group" aria-label=${`Aggregate ${number}`}>
     <div class="form-line">
-      <label class="field"><span>By</span><select value=${one.groupBy || columns[0]?.name} onChange=${(event) => onChange({ groupBy: event.target.value })}>
-        ${columns.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
+      <label class="field"><span>By</span><select value=${one.groupBy || groups[0]?.name} onChange=${(event) => onChange({ groupBy: event.target.value })}>
+        ${groups.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
       <label class="field"><span>Name (may stay empty)</span>
         <input value=${one.name} pattern="[a-z][a-z0-9_]{0,62}" onInput=${(event) => onChange({ name: event.target.value })} /></label>
       <${Remove} what=${`aggregate ${number}`} onRemove=${onRemove} />

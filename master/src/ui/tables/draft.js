@@ -30,9 +30,12 @@ export function draftOf(form) {
 }
 
 function aggregateOf({ name, groupBy, values }, columns) {
-  const draft = { group_by: groupBy || columns[0]?.name.trim() || "", values: values.map((value) => valueOf(value, columns)) };
+  const draft = { group_by: groupBy || first(columns), values: values.map((value) => valueOf(value, columns)) };
   return name.trim() ? { name: name.trim(), ...draft } : draft;
 }
+
+// The first column that groups, where none was chosen: one that always has a value.
+const first = (columns) => columns.find(({ key, nullable }) => key || !nullable)?.name.trim() ?? "";
 
 function valueOf({ op, column, name }, columns) {
   if (op === "count") return { op, column: null, name: name.trim() || "rows" };
