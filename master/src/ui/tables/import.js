@@ -13,7 +13,7 @@ import { send } from "../upload/send.js";
 import { follow } from "./imports.js";
 import { fold } from "./values.js";
 
-// What the preflight is shown of a file, in bytes.
+// What the master is shown of a file before it knows what to make of it, in bytes.
 const SAMPLE = 1 << 20;
 const PRESETS = ["products", "plays"];
 // Stands for a table that there is not yet; no table can have such a name.
@@ -44,7 +44,7 @@ export function ImportDialog({ file, at, onClose }) {
       const preset = !fresh && !table && PRESETS.includes(target) ? target : null;
       const rejects = form.maxRejects.trim();
       const parameters = { name: file.name, table: name, mode: form.mode, preset, key: fresh ? form.key.join(",") : null };
-      const upload = await send(file, { ...parameters, max_rejects: rejects === "0" ? null : rejects });
+      const upload = await send(file, { ...parameters, max_rejects: rejects === "0" ? null : rejects }, fresh ? SAMPLE : 0);
       follow(upload.id, name, file.name);
       onClose();
       location.hash = tableHref(name);
