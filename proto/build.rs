@@ -5,7 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["tally/v1/cluster.proto", "tally/v1/jobs.proto"];
+    let files = ["tally/v1/cluster.proto", "tally/v1/jobs.proto", "tally/v1/tables.proto"];
     for file in files.iter().chain(&["tally/v1/spec.proto"]) {
         println!("cargo::rerun-if-changed={file}");
     }

@@ -15,6 +15,7 @@ use crate::commands::doctor::DoctorArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
+use crate::commands::table::TableArgs;
 use crate::commands::top::TopArgs;
 use crate::exit;
 use crate::generate::GenerateArgs;
@@ -115,6 +116,8 @@ pub(crate) enum Command {
     Delete(JobArgs),
     /// Show the slaves that are joined
     Slaves(MasterAddress),
+    /// Keep keyed rows in a master, and change them by operations
+    Table(TableArgs),
     /// Watch the cluster on this terminal: rates, jobs, slaves
     Top(TopArgs),
     /// Make test data
@@ -150,6 +153,18 @@ pub(crate) struct MasterArgs {
     /// Where inputs, runs and results are kept
     #[arg(long, value_name = "DIR", default_value = "tally-data", env = "TALLY_DATA_DIR")]
     pub(crate) data_dir: PathBuf,
+    /// Keep the jobs in this Postgres, and their files in the data folder: postgres://USER@HOST:PORT/DATABASE.
+    /// A password is best given by PGPASSWORD, or in the file that PGPASSFILE names [default: a file in
+    /// the data folder, tally.db]
+    // It may hold a password all the same.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TALLY_STORE",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) store: Option<String>,
     /// Where to listen for slaves and gRPC clients; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7070", env = "TALLY_GRPC")]
     pub(crate) grpc: SocketAddr,
@@ -431,7 +446,7 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let seconds: f64 = number.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())

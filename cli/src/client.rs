@@ -1,5 +1,6 @@
 //! A client of a master, over gRPC.
 
+mod tables;
 mod views;
 
 use std::io::Write;
@@ -22,6 +23,7 @@ use tokio_stream::Stream;
 
 use crate::exit::{Kind, refusal};
 
+pub(crate) use tables::{Tables, changes_of};
 pub(crate) use views::Events;
 
 /// A connection to a master.

@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 
-use tally_common::api::{FullReceipt, JobView, SlaveView};
+use tally_common::api::{FullReceipt, IngestCounts, IngestView, JobView, SlaveView};
 use tally_master::direct::DirectWriter;
 
 use crate::args::OutputFormat;
@@ -104,6 +104,10 @@ pub(crate) fn job(job: &JobView) -> String {
         lines.push(("repaired", format!("{} of the rejected", receipt.repaired)));
     }
     lines.push(("input", format!("{} bytes, CRC-32C {:08x}", receipt.bytes, receipt.crc32c)));
+    if let Some(IngestView { table, mode, counts }) = &job.ingest {
+        lines.push(("table", format!("{table} ({})", mode.as_str())));
+        lines.push(("rows", ingested(counts)));
+    }
     if let Some(result) = &job.result {
         lines.push(("result", format!("{} rows, {}", result.rows, bytes(result.bytes))));
         lines.push(("sha256", result.sha256.clone()));
@@ -123,6 +127,22 @@ pub(crate) fn job(job: &JobView) -> String {
     }
     let lines = lines.iter().map(|(name, value)| format!("{name:<12} {value}"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What an ingest has come to.
+pub(crate) fn ingested(counts: &IngestCounts) -> String {
+    let IngestCounts { keys, added, updated, unchanged, deleted, repeated_keys, replaced_records } =
+        counts;
+    let mut text = format!(
+        "{keys} keys: {added} added, {updated} updated, {unchanged} unchanged, {deleted} deleted"
+    );
+    if *repeated_keys > 0 {
+        text += &format!(
+            "; {repeated_keys} keys came more than once, the last of their records counts \
+             ({replaced_records} replaced)"
+        );
+    }
+    text
 }
 
 /// A receipt: a line for each task, and their sum.

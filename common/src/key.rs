@@ -4,6 +4,9 @@
 //! A head is the bare text, or [`encode_integer`] of an integer or of a date's day number. A tail is
 //! a day number where the only other column is a date, else the columns' encodings one after
 //! another, each but the last in a form that ends itself ([`encode_text`]).
+//!
+//! Where the records are rows of a table, each row is a group of its own, and its tail is what
+//! [`crate::table::RowTail`] says: the other key columns, its place in the input, the row.
 
 use thiserror::Error;
 
@@ -23,6 +26,9 @@ pub enum TailKind {
 impl TailKind {
     /// The form that a spec's tails have.
     pub fn of(spec: &Spec) -> Self {
+        if spec.rows().is_some() {
+            return Self::Bytes;
+        }
         match &spec.group_by()[1..] {
             [] => Self::None,
             [only] if only.kind == KeyKind::Date => Self::Date,

@@ -62,3 +62,7 @@ pub const MAX_ROW_KEY_BYTES: usize = 640;
 
 /// Longest text in any other column of a table, in bytes.
 pub const MAX_FIELD_BYTES: usize = 1 << 20;
+
+/// Largest gRPC message of the service for tables, in bytes: a row of fifteen of the longest texts, with room.
+/// Larger rows go over HTTP.
+pub const MAX_TABLE_MESSAGE_BYTES: usize = 16 << 20;

@@ -11,7 +11,10 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::dialect::{Delimiter, fold};
-use crate::limits::{MAX_AGGREGATES, MAX_GROUP_COLUMNS, MAX_NAME_BYTES};
+use crate::limits::{
+    MAX_AGGREGATES, MAX_FIELD_BYTES, MAX_GROUP_COLUMNS, MAX_NAME_BYTES, MAX_TABLE_COLUMNS,
+    MAX_TABLE_KEY_COLUMNS,
+};
 use crate::table::{Table, TableColumn};
 
 /// How the values of a group-by column are read, compared and written.
@@ -206,6 +209,14 @@ pub enum SpecError {
     /// A preset that does not exist.
     #[error("there is no preset {0:?}: plays and products are")]
     NoPreset(String),
+    /// Rows that no table has.
+    #[error("the rows of the spec make no sense: {0}")]
+    Rows(String),
+    /// Rows in a spec that did not come from the master.
+    #[error(
+        "rows are written by the master alone, by the definition of a table: name the table instead"
+    )]
+    ForeignRows,
 }
 
 /// A column of the rows that a job takes into a table.
@@ -291,7 +302,10 @@ impl SpecDraft {
             // Far below 4 GiB by its constants.
             max_bytes: column.most_bytes() as u32,
         });
-        let (op, name) = (AggregateOp::Count, "_records".to_owned());
+        // No column of a table begins with an underscore.
+        let taken = table.key_columns().any(|column| fold(&column.name) == "records");
+        let name = if taken { "_records" } else { "records" };
+        let (op, name) = (AggregateOp::Count, name.to_owned());
         Self {
             group_by: table.key_columns().map(key).collect(),
             aggregates: vec![Aggregate { op, column: None, name }],
@@ -409,6 +423,14 @@ impl Spec {
         self.0.rows.as_deref()
     }
 
+    /// A draft that somebody else than the master has written.
+    ///
+    /// # Errors
+    /// [`SpecError::ForeignRows`] where it says what only the master may say.
+    pub fn refuse_rows(draft: &SpecDraft) -> Result<(), SpecError> {
+        if draft.rows.is_some() { Err(SpecError::ForeignRows) } else { Ok(()) }
+    }
+
     /// The draft that this spec was checked from.
     pub fn draft(&self) -> &SpecDraft {
         &self.0
@@ -461,7 +483,39 @@ impl TryFrom<SpecDraft> for Spec {
             let name = aggregate.name.clone();
             distinct(&mut outputs, name.clone(), || SpecError::DuplicateOutput(name))?;
         }
+        if let Some(rows) = &draft.rows {
+            check_rows(&draft, rows)?;
+        }
         Ok(Self(draft))
+    }
+}
+
+/// What a table's rows must be: distinct columns, the key among them, and their records counted.
+fn check_rows(draft: &SpecDraft, rows: &[RowColumn]) -> Result<(), SpecError> {
+    let wrong = |problem: &str| Err(SpecError::Rows(problem.to_owned()));
+    if rows.is_empty() {
+        return wrong("there are none");
+    }
+    limit("columns of rows", MAX_TABLE_COLUMNS, rows.len())?;
+    limit("key columns of rows", MAX_TABLE_KEY_COLUMNS, draft.group_by.len())?;
+    let mut names = Vec::new();
+    for column in rows {
+        check_name(&column.name)?;
+        let twice = || SpecError::Rows(format!("{:?} is named twice", column.name));
+        distinct(&mut names, fold(&column.name), twice)?;
+        if column.max_bytes as usize > MAX_FIELD_BYTES {
+            return wrong("a text may have more bytes than a table takes");
+        }
+    }
+    for key in &draft.group_by {
+        let column = rows.iter().find(|column| fold(&column.name) == fold(&key.name));
+        if column.is_none_or(|column| column.kind != key.kind || column.nullable) {
+            return wrong("a key column is not among them as it should be");
+        }
+    }
+    match &draft.aggregates[..] {
+        [only] if only.op == AggregateOp::Count && draft.order == Order::Sorted => Ok(()),
+        _ => wrong("their records are counted, and in order of the key"),
     }
 }
 
@@ -526,6 +580,32 @@ mod tests {
         let mut same = SpecDraft::plays();
         same.aggregates[0].name = "Date".into();
         assert_eq!(Spec::try_from(same), Err(SpecError::DuplicateOutput("Date".into())));
+    }
+
+    #[test]
+    fn rows_are_those_of_a_table() {
+        let table = Table::try_from(crate::table::TableDraft::plays()).unwrap();
+        let draft = SpecDraft::of_table(&table);
+        let spec = Spec::try_from(draft.clone()).unwrap();
+        assert_eq!(spec.output_names().collect::<Vec<_>>(), ["Song", "Date", "records"]);
+        assert_eq!(Spec::refuse_rows(&draft), Err(SpecError::ForeignRows));
+        let wrong = |change: fn(&mut SpecDraft, &mut Vec<RowColumn>)| {
+            let (mut draft, mut rows) = (draft.clone(), draft.rows.clone().unwrap());
+            change(&mut draft, &mut rows);
+            draft.rows = Some(rows);
+            assert!(matches!(Spec::try_from(draft), Err(SpecError::Rows(_))));
+        };
+        wrong(|_, rows| rows.clear());
+        wrong(|_, rows| rows[0].nullable = true);
+        wrong(|_, rows| rows[0].kind = KeyKind::Date);
+        wrong(|_, rows| rows[2].name = " song".into());
+        wrong(|_, rows| rows[2].max_bytes = u32::MAX);
+        wrong(|_, rows| drop(rows.remove(1)));
+        wrong(|draft, _| draft.order = Order::FirstSeen);
+        wrong(|draft, _| {
+            draft.aggregates[0].op = AggregateOp::Sum;
+            draft.aggregates[0].column = Some("Number of Plays".into());
+        });
     }
 
     #[test]

@@ -119,6 +119,7 @@ fn bounds(choice: u8) -> Bounds {
         log_bytes: small * 48,
         dictionary_bytes: small * 64,
         dictionary_keys: 1 + small,
+        row_bytes: small * 64,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a master needs to know to start.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,12 +8,26 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::tables::Keep;
+
+/// Where a store is. Not shown, since there may be a password in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl(pub String);
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreUrl(…)")
+    }
+}
 
 /// A master's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where spools, runs and results are kept; made where it does not exist.
     pub data_dir: PathBuf,
+    /// The URL of a Postgres that has the store; `None` for a file in the data folder. May hold a
+    /// password.
+    pub store: Option<StoreUrl>,
     /// How the ledger treats slaves and attempts.
     pub policy: Policy,
     /// Threads that merge one job's runs; at least 1.
@@ -53,6 +68,8 @@ pub struct Config {
     pub source_timeout: Duration,
     /// Most bytes of an upload, as it is sent; `None` where only the disk is a limit.
     pub max_input: Option<u64>,
+    /// How long a table's history and the message ids of its operations are kept.
+    pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
 }
@@ -65,6 +82,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             data_dir,
+            store: None,
             policy: Policy::default(),
             merge_threads: cores.min(16),
             max_uploads: 64,
@@ -84,6 +102,7 @@ impl Config {
             source_prefixes: Vec::new(),
             source_timeout: Duration::from_secs(60),
             max_input: None,
+            keep: Keep::default(),
             sweep: Duration::from_secs(30),
         }
     }

@@ -1,6 +1,8 @@
 //! The end of a job: from the runs that were kept to the rejects file and the result. Sync: runs on
 //! a thread of its own.
 
+mod ingest;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tracing::warn;
 
-use tally_common::api::RejectView;
+use tally_common::api::{IngestCounts, IngestMode, RejectView};
 use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::limits::NAMED_REJECTS;
 use tally_common::reject::{Reject, RejectReason};
@@ -25,6 +27,7 @@ use crate::look;
 use crate::merge::{MergeError, MergeInput, MergeOptions, MergeSummary, merge_to_csv};
 use crate::read_at::FileAt;
 use crate::runs::run_path;
+use crate::tables::{Tables, TablesError};
 
 /// Bytes of a rejected record that are shown with the job; the rejects file has all of them.
 const SHOWN_BYTES: usize = 256;
@@ -40,6 +43,9 @@ pub(crate) struct FinishJob {
     pub(crate) tasks: Vec<Task>,
     /// What the job is added to, where it repairs another one.
     pub(crate) base: Vec<BaseRuns>,
+    /// Where its rows go, if they are not totalled.
+    pub(crate) ingest: Option<(String, IngestMode)>,
+    pub(crate) tables: Tables,
     pub(crate) merge: Merge,
     pub(crate) threads: usize,
     pub(crate) meter: Arc<Meter>,
@@ -54,6 +60,8 @@ pub(crate) struct Finished {
     pub(crate) result: Option<MergeSummary>,
     /// The first rejects, in input order.
     pub(crate) rejects: Vec<RejectView>,
+    /// What it came to in its table.
+    pub(crate) ingested: Option<IngestCounts>,
 }
 
 /// Why a job could not be finished.
@@ -68,6 +76,9 @@ pub(crate) enum FinishError {
     /// The merge gave up.
     #[error(transparent)]
     Merge(MergeError),
+    /// Its rows could not be written to their table.
+    #[error("the rows could not be written to their table: {0}")]
+    Tables(#[from] TablesError),
     /// The disk said no.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -76,8 +87,13 @@ pub(crate) enum FinishError {
 impl FinishError {
     /// Whether it failed for want of space on the disk.
     fn is_full(&self) -> bool {
-        let (Self::Io(error) | Self::Merge(MergeError::Io(error))) = self else { return false };
-        error.kind() == io::ErrorKind::StorageFull
+        match self {
+            Self::Io(error) | Self::Merge(MergeError::Io(error)) => {
+                error.kind() == io::ErrorKind::StorageFull
+            }
+            Self::Tables(TablesError::Store(error)) => error.is_full(),
+            _ => false,
+        }
     }
 
     /// What a merge of so many runs of a repaired job, and then of the job's own, failed of.
@@ -145,7 +161,7 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
         open_runs(&job.spec, own).map_err(|(number, error)| FinishError::Run { number, error })?;
     let rejects = write_rejects(job, &runs)?;
     if job.merge == Merge::RejectsOnly {
-        return Ok(Finished { result: None, rejects });
+        return Ok(Finished { result: None, rejects, ingested: None });
     }
     let mut inputs = Vec::new();
     for base in &job.base {
@@ -169,8 +185,17 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
         }
     };
     let mut out = DirectWriter::create(&part)?.behind()?;
-    let result = merge_to_csv(&job.spec, &inputs, &mut out, &options)
-        .map_err(|error| FinishError::of_merge(error, base))?;
+    let (result, ingested) = match &job.ingest {
+        Some((table, mode)) => {
+            let applied = ingest::apply(job, (table, *mode), &inputs, &mut out, &options)?;
+            (applied.0, Some(applied.1))
+        }
+        None => {
+            let result = merge_to_csv(&job.spec, &inputs, &mut out, &options)
+                .map_err(|error| FinishError::of_merge(error, base))?;
+            (result, None)
+        }
+    };
     fault::point("a result is written");
     if job.durable {
         out.finish_durably()?
@@ -179,10 +204,11 @@ fn try_run(job: &FinishJob) -> Result<Finished, FinishError> {
     }
     appear(&part, &path, job.durable)?;
     fault::point("a result is in its place");
-    if job.durable {
+    // The report of an ingest has no charts.
+    if job.durable && ingested.is_none() {
         outline(job, &result);
     }
-    Ok(Finished { result: Some(result), rejects })
+    Ok(Finished { result: Some(result), rejects, ingested })
 }
 
 /// Writes down where the result's rows are and what stands out. Neither is needed for the result: without

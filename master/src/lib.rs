@@ -12,6 +12,7 @@ mod coordinator;
 pub mod decompress;
 pub mod direct;
 mod disk;
+mod edge;
 pub mod feed;
 pub mod fetch;
 mod finish;

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::coordinator::{self, Message};
@@ -53,6 +54,7 @@ pub struct Master {
     coordinator: mpsc::Sender<Message>,
     jobs: Jobs,
     cluster: Cluster,
+    store: Option<Store>,
 }
 
 impl Master {
@@ -74,25 +76,32 @@ impl Master {
         let disk = Disk::new(config.data_dir.clone(), config.disk_reserve);
         disk.look();
         let readers = Readers::default();
-        let store = match config.durable {
-            true => Some(Store::open(&config.data_dir).await?),
-            false => None,
+        let store = match (config.durable, &config.store) {
+            (true, Some(url)) => Some(Store::connect(&url.0, &config.data_dir).await?),
+            (true, None) => Some(Store::open(&config.data_dir).await?),
+            (false, _) => None,
         };
+        let tables = match &store {
+            Some(store) => Tables::open(store.db().clone(), Clock::start(), config.keep).await?,
+            None => Tables::default(),
+        };
+        let stored = store.clone();
         let feed = Feed::new(Uuid::now_v7().as_u64_pair().0);
+        let tables = Tables::default();
         let coordinator = coordinator::start(
             config.clone(),
             Arc::clone(&disk),
             readers.clone(),
             store.clone(),
             feed.clone(),
+            tables.clone(),
         );
         let coordinator = coordinator.await?;
         tokio::spawn(sweep(coordinator.downgrade(), config.sweep));
-        let jobs =
-            Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, Tables::default());
+        let jobs = Jobs::new(coordinator.clone(), &config, disk, readers, store, feed, tables);
         jobs.read_on().await;
         let cluster = Cluster::new(coordinator.clone(), uploads);
-        Ok(Self { config, coordinator, jobs, cluster })
+        Ok(Self { config, coordinator, jobs, cluster, store: stored })
     }
 
     /// The verbs for clients.
@@ -130,6 +139,8 @@ impl Master {
         tokio::select! {
             ended = servers.as_mut() => return ended.map(|_: ((), ())| ()),
             () = shutdown => info!("stopping"),
+            // Nothing can be brought to an end any more: whatever this master still did would be undone.
+            error = taken_over(self.store.as_ref()) => return Err(error.into()),
         }
         let drain = Message::Drain { reason: "the master is stopping".to_owned() };
         // A coordinator that is gone has stopped already.
@@ -148,6 +159,14 @@ impl Master {
             let _ = stopped.await;
         }
         ended
+    }
+}
+
+/// Waits until another master has taken over the store, if one ever does.
+async fn taken_over(store: Option<&Store>) -> StoreError {
+    match store {
+        Some(store) => store.taken_over().await,
+        None => std::future::pending().await,
     }
 }
 

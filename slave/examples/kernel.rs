@@ -62,7 +62,7 @@ fn processor_seconds() -> Result<f64, Box<dyn std::error::Error>> {
 
 fn plays_query() -> Result<(Spec, Layout), Box<dyn std::error::Error>> {
     let (delimiter, keys, values) = (Delimiter::Comma, vec![0, 1], vec![Some(2)]);
-    let layout = Layout { delimiter, fields: 3, keys, values };
+    let layout = Layout { delimiter, fields: 3, keys, values, rows: Vec::new() };
     Ok((Spec::try_from(SpecDraft::plays())?, layout))
 }
 
@@ -82,7 +82,7 @@ fn wide_query() -> Result<(Spec, Layout), Box<dyn std::error::Error>> {
         ..SpecDraft::default()
     })?;
     let (delimiter, keys, values) = (Delimiter::Comma, vec![2, 7], vec![Some(4), Some(6), None]);
-    Ok((spec, Layout { delimiter, fields: 12, keys, values }))
+    Ok((spec, Layout { delimiter, fields: 12, keys, values, rows: Vec::new() }))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -39,7 +39,7 @@ fn walk(http: &Http, query: &str) -> Vec<String> {
 }
 
 #[test]
-fn pages_have_every_job_once_in_every_order() {
+pub(crate) fn pages_have_every_job_once_in_every_order() {
     let mut cluster = Cluster::start(1);
     let http = cluster.http();
     let mut jobs = Vec::new();
@@ -84,7 +84,7 @@ fn pages_have_every_job_once_in_every_order() {
 }
 
 #[test]
-fn a_job_that_was_deleted_is_gone_for_good() {
+pub(crate) fn a_job_that_was_deleted_is_gone_for_good() {
     let mut cluster = Cluster::start(1);
     let http = cluster.http();
     let id = submit(&http, "name=x", 3);

@@ -19,7 +19,7 @@ fn submit(cluster: &Cluster, name: &str, content: &[u8], more: &[&str]) -> Strin
 }
 
 #[test]
-fn tasks_add_up_to_the_job() {
+pub(crate) fn tasks_add_up_to_the_job() {
     let cluster = Cluster::start(2);
     let plays = input::plays(81, 1000, 50 << 20);
     let id = submit(&cluster, "plays.csv", plays.as_bytes(), &[]);
@@ -77,7 +77,7 @@ fn result(cluster: &Cluster, id: &str) -> String {
 }
 
 #[test]
-fn corrected_rejects_are_added_to_the_result() {
+pub(crate) fn corrected_rejects_are_added_to_the_result() {
     let mut cluster = Cluster::start(1);
     let id = submit(&cluster, "bad.csv", BAD.as_bytes(), &["--max-rejects", "5"]);
     let header = "Song,Date,Total Number of Plays for Date\n";

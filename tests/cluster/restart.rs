@@ -30,7 +30,7 @@ fn check_receipt(job: &Value) {
 }
 
 #[test]
-fn a_job_outlives_its_master_in_the_middle_of_counting() {
+pub(crate) fn a_job_outlives_its_master_in_the_middle_of_counting() {
     let plays = input::plays(61, 5000, BYTES);
     let mut cluster = Cluster::start(2);
     let id = id(&cluster.http().post("/api/v1/jobs", plays.as_bytes()));
@@ -41,7 +41,7 @@ fn a_job_outlives_its_master_in_the_middle_of_counting() {
 }
 
 #[test]
-fn ended_jobs_stay_as_they_were() {
+pub(crate) fn ended_jobs_stay_as_they_were() {
     let mut cluster = Cluster::start(1);
     let http = cluster.http();
     let plays = input::plays(62, 50, 50_000);
@@ -130,7 +130,7 @@ fn a_run_that_is_damaged_is_counted_again_after_a_restart() {
 }
 
 #[test]
-fn a_run_that_is_gone_is_counted_again_after_a_restart() {
+pub(crate) fn a_run_that_is_gone_is_counted_again_after_a_restart() {
     with_a_damaged_run(|cluster, run| {
         cluster.restart_master(|master| {
             master.kill();
@@ -197,7 +197,7 @@ fn a_store_that_is_damaged_or_newer_is_not_served() {
 /// one on the way back. `TALLY_SWEEPS` says how often all of them are gone through: once in a run of
 /// all tests; at each time it dies elsewhere on its way back.
 #[test]
-fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
+pub(crate) fn a_master_that_dies_at_any_point_of_a_job_and_of_its_recovery() {
     let sweeps = std::env::var("TALLY_SWEEPS").map_or(1, |sweeps| sweeps.parse().unwrap());
     let points: Vec<_> = (0..sweeps).map(|number| sweep(number, &[])).collect();
     println!("died at each of {points:?} points");

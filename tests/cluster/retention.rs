@@ -28,7 +28,7 @@ fn files(cluster: &Cluster, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn input_and_runs_go_with_the_end_of_the_job_and_the_rest_with_its_time() {
+pub(crate) fn input_and_runs_go_with_the_end_of_the_job_and_the_rest_with_its_time() {
     let cluster = Cluster::start(1);
     let id = submit(&cluster.http(), input::plays(91, 50, 50_000).as_bytes());
     let job = cluster.http().ended(&id);
@@ -87,7 +87,7 @@ fn a_result_that_is_being_read_stays() {
 }
 
 #[test]
-fn what_is_deleted_is_gone_at_once() {
+pub(crate) fn what_is_deleted_is_gone_at_once() {
     let cluster = Cluster::start(1);
     let http = cluster.http();
     let id = submit(&http, input::plays(94, 50, 50_000).as_bytes());

@@ -20,7 +20,7 @@ fn jobs(cluster: &Cluster) -> usize {
 }
 
 #[test]
-fn a_repeat_gets_the_first_job_and_other_content_is_refused() {
+pub(crate) fn a_repeat_gets_the_first_job_and_other_content_is_refused() {
     let mut cluster = Cluster::start(1);
     let plays = input::plays(71, 50, 50_000);
     let first = submit(&cluster.http(), "\"once\"", plays.as_bytes());
@@ -112,7 +112,7 @@ fn a_submission_goes_on_after_its_connection_breaks() {
 }
 
 #[test]
-fn a_submission_goes_on_after_the_master_dies_under_it() {
+pub(crate) fn a_submission_goes_on_after_the_master_dies_under_it() {
     goes_on_after(Process::kill);
 }
 

@@ -1,14 +1,16 @@
 //! A master and its slaves as processes.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, tally};
-use crate::{Http, eventually};
+use crate::{Http, Postgres, eventually};
 
 /// How the processes of a cluster are started.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,24 @@ pub struct Options {
     pub slave_flags: Vec<String>,
     /// The master's data folder, if not within the cluster's own.
     pub data_dir: Option<PathBuf>,
+    /// The URL of the master's store, if that is not a file in its data folder.
+    pub store: Option<String>,
+}
+
+thread_local! {
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test with a Postgres under the masters that it starts on this thread: an empty database for each
+/// cluster. `TALLY_TEST_STORE=postgres` does the same for all tests.
+pub fn on_postgres(test: impl FnOnce()) {
+    ON_POSTGRES.set(true);
+    test();
+    ON_POSTGRES.set(false);
+}
+
+fn wants_postgres() -> bool {
+    ON_POSTGRES.get() || std::env::var_os("TALLY_TEST_STORE").is_some_and(|kind| kind == "postgres")
 }
 
 impl Options {
@@ -50,6 +70,9 @@ pub struct Cluster {
     http: String,
     slaves: Vec<Process>,
     started: usize,
+    store: Option<String>,
+    /// Goes after the master.
+    _server: Option<Arc<Postgres>>,
 }
 
 impl Cluster {
@@ -65,9 +88,23 @@ impl Cluster {
     pub fn start_with(slaves: usize, options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let data = options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"));
-        let (master, grpc, http) = start_master(&data, "127.0.0.1:0", "127.0.0.1:0", &options);
-        let (started, none) = (0, Vec::new());
-        let mut cluster = Self { folder, options, master, grpc, http, slaves: none, started };
+        let server = (options.store.is_none() && wants_postgres()).then(Postgres::shared);
+        let made = server.as_ref().map(|server| server.database());
+        let store = options.store.clone().or(made);
+        let (grpc, http) = ("127.0.0.1:0", "127.0.0.1:0");
+        let started = try_start_master(&data, grpc, http, &options, store.as_deref());
+        let (master, grpc, http) = started.expect("the master comes up");
+        let mut cluster = Self {
+            folder,
+            options,
+            master,
+            grpc,
+            http,
+            slaves: Vec::new(),
+            started: 0,
+            store,
+            _server: server,
+        };
         for _ in 0..slaves {
             cluster.add_slave(1);
         }
@@ -118,10 +155,7 @@ impl Cluster {
     /// Stops the master as `how` says and starts it again on the same ports and folder.
     pub fn restart_master(&mut self, how: impl FnOnce(&mut Process)) {
         how(&mut self.master);
-        let strip = |url: &str| url.trim_start_matches("http://").to_owned();
-        let (grpc, http) = (strip(&self.grpc), strip(&self.http));
-        let data = self.data_dir();
-        (self.master, self.grpc, self.http) = start_master(&data, &grpc, &http, &self.options);
+        assert!(self.start_master_again(), "the master comes up");
     }
 
     /// Starts a master that has ended again, on the same ports and folder. `false` where it dies
@@ -130,7 +164,8 @@ impl Cluster {
         let strip = |url: &str| url.trim_start_matches("http://").to_owned();
         let (grpc, http) = (strip(&self.grpc), strip(&self.http));
         let data = self.data_dir();
-        let started = try_start_master(&data, &grpc, &http, &self.options);
+        let store = self.store.as_deref();
+        let started = try_start_master(&data, &grpc, &http, &self.options, store);
         let Some((master, ..)) = started else { return false };
         self.master = master;
         true
@@ -143,6 +178,11 @@ impl Cluster {
     /// How processes are started from now on.
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
+    }
+
+    /// The URL of the master's store, where that is a Postgres.
+    pub fn store(&self) -> Option<&str> {
+        self.store.as_deref()
     }
 
     /// The gateway.
@@ -186,23 +226,16 @@ impl Cluster {
     }
 }
 
-fn start_master(
-    data: &Path,
-    grpc: &str,
-    http: &str,
-    options: &Options,
-) -> (Process, String, String) {
-    try_start_master(data, grpc, http, options).expect("the master comes up")
-}
-
 fn try_start_master(
     data: &Path,
     grpc: &str,
     http: &str,
     options: &Options,
+    store: Option<&str>,
 ) -> Option<(Process, String, String)> {
     let mut command = options.command();
     command.arg("master").arg("--data-dir").arg(data).args(["--grpc", grpc, "--http", http]);
+    command.envs(store.map(|url| ("TALLY_STORE", url)));
     command.args(&options.flags).envs(options.envs.iter().cloned());
     let mut master = Process::start("master", command);
     let url = |line: String| {

@@ -4,6 +4,7 @@
 mod cluster;
 mod http;
 pub mod input;
+pub mod postgres;
 mod process;
 mod proxy;
 mod small_disk;
@@ -11,8 +12,9 @@ mod small_disk;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, on_postgres};
 pub use http::{Answer, Http};
+pub use postgres::Postgres;
 pub use process::{Process, run, tally};
 pub use proxy::Proxy;
 pub use small_disk::SmallDisk;

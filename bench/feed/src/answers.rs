@@ -127,7 +127,7 @@ impl Answers {
                 bytes: task.bytes,
                 crc32c: task.crc32c,
                 spec: spec.clone(),
-                layout: Layout { delimiter, fields: 3, keys, values },
+                layout: Layout { delimiter, fields: 3, keys, values, rows: Vec::new() },
                 trace: None,
             };
             if self.find(&assignment).is_none() {

@@ -43,7 +43,7 @@ impl Case {
         let delimiter = Delimiter::Comma;
         if shape != Shape::Wide {
             let (keys, values) = (vec![0, 1], vec![Some(2)]);
-            let layout = Layout { delimiter, fields: 3, keys, values };
+            let layout = Layout { delimiter, fields: 3, keys, values, rows: Vec::new() };
             return Ok(Self { body, spec: Spec::try_from(SpecDraft::plays())?, layout });
         }
         let key = |name: &str| KeyColumn { name: name.into(), kind: KeyKind::Text };
@@ -65,7 +65,13 @@ impl Case {
         Ok(Self {
             body,
             spec,
-            layout: Layout { delimiter, fields: input::WIDE_COLUMNS, keys, values },
+            layout: Layout {
+                delimiter,
+                fields: input::WIDE_COLUMNS,
+                keys,
+                values,
+                rows: Vec::new(),
+            },
         })
     }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::{TcpListener, UnixListener};
 
-use tally_master::config::Config;
+use tally_master::config::{Config, StoreUrl};
 use tally_master::grpc::Listener;
 use tally_master::server::Master;
 
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     }
     let _lock = lock(&args.data_dir)?;
     let mut config = Config::new(args.data_dir.clone());
+    config.store = args.store.clone().map(StoreUrl);
     if let Some(threads) = args.merge_threads {
         config.merge_threads = threads as usize;
     }

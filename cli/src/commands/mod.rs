@@ -11,6 +11,7 @@ pub(crate) mod query;
 mod repair;
 mod slave;
 mod submit;
+pub(crate) mod table;
 pub(crate) mod top;
 mod verify;
 
@@ -46,6 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
+        Command::Table(args) => client()?.block_on(table::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),
         Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
         Command::Completions(args) => manual::completions(&args),

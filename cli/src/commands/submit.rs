@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
 }
 
 /// A file's name for the master, which may run in another folder.
-fn absolute(file: &Path) -> anyhow::Result<String> {
+pub(super) fn absolute(file: &Path) -> anyhow::Result<String> {
     if is_dash(file) {
         return Err(Kind::Usage.error("what is read or written in place needs a name, not -"));
     }

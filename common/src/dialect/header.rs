@@ -152,7 +152,8 @@ fn find_header(
     let skipped = input[mark..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
     let start = mark + skipped;
     if start == input.len() {
-        let needed = needed(spec).map(|(name, _)| name.to_owned()).collect();
+        let needed = wanted(spec).filter(|(_, needed)| *needed);
+        let needed = needed.map(|(name, _)| name.to_owned()).collect();
         return if complete { Err(HeaderError::Empty { needed }) } else { Ok(None) };
     }
     let blank = &input[mark..start];
@@ -204,11 +205,15 @@ fn looks_like_utf16(input: &[u8]) -> Option<bool> {
     either.then(|| !head.iter().all(|byte| *byte == 0))
 }
 
-/// The columns that a spec needs: the keys, then the aggregates' (`None` for a count).
-fn needed(spec: &Spec) -> impl Iterator<Item = (&str, bool)> {
-    let keys = spec.group_by().iter().map(|key| (key.name.as_str(), true));
+/// The columns that a spec reads, and whether there must be such a column: the keys and those of the
+/// aggregates; or all columns of a table, which may lack those that can be null.
+fn wanted(spec: &Spec) -> impl Iterator<Item = (&str, bool)> {
+    let keys = spec.group_by().iter().map(|key| key.name.as_str());
     let values = spec.aggregates().iter().filter_map(|aggregate| aggregate.column.as_deref());
-    keys.chain(values.map(|name| (name, false)))
+    let rows = spec.rows().unwrap_or_default().iter();
+    // The keys of rows are among them.
+    let keys = keys.chain(values).filter(|_| spec.rows().is_none()).map(|name| (name, true));
+    keys.chain(rows.map(|column| (column.name.as_str(), !column.nullable)))
 }
 
 /// A header as one delimiter makes it.
@@ -216,7 +221,7 @@ struct Candidate {
     delimiter: Delimiter,
     names: Vec<String>,
     folded: Vec<String>,
-    /// How many of the needed columns are there.
+    /// How many of the wanted columns are there.
     matched: usize,
     bytes: usize,
     lines: u64,
@@ -245,7 +250,7 @@ impl Candidate {
         });
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let folded: Vec<_> = names.iter().map(|name| fold(name)).collect();
-        let matched = needed(spec).filter(|(name, _)| folded.contains(&fold(name))).count();
+        let matched = wanted(spec).filter(|(name, _)| folded.contains(&fold(name))).count();
         // The terminator: an LF or a CR, or none at the end of the input. An LF behind a CR belongs
         // to it and has been seen by the split.
         let end = index.separators[index.records[0] as usize - 1] as usize;
@@ -260,12 +265,12 @@ impl Candidate {
 
     fn resolve(&self, spec: &Spec, line: u64) -> Result<Layout, HeaderError> {
         let mut missing: Vec<String> = Vec::new();
-        for (name, _) in needed(spec) {
+        for (name, needed) in wanted(spec) {
             let count = self.folded.iter().filter(|found| **found == fold(name)).count();
             if count > 1 {
                 return Err(HeaderError::Twice { line, name: name.to_owned() });
             }
-            if count == 0 && !missing.iter().any(|known| known == name) {
+            if count == 0 && needed && !missing.iter().any(|known| known == name) {
                 missing.push(name.to_owned());
             }
         }
@@ -277,17 +282,19 @@ impl Candidate {
             let found = self.names.clone();
             return Err(HeaderError::Missing { line, missing, found, looks_like_data });
         }
-        let find = |name: &str| {
+        let place = |name: &str| {
             let place = self.folded.iter().position(|found| *found == fold(name));
-            // All are there: that has just been checked.
-            place.unwrap_or_default() as u32
+            place.map(|place| place as u32)
         };
+        // All are there: that has just been checked.
+        let find = |name: &str| place(name).unwrap_or_default();
         let aggregates = spec.aggregates().iter();
         Ok(Layout {
             delimiter: self.delimiter,
             fields: self.names.len() as u32,
             keys: spec.group_by().iter().map(|key| find(&key.name)).collect(),
             values: aggregates.map(|a| a.column.as_deref().map(find)).collect(),
+            rows: spec.rows().into_iter().flatten().map(|column| place(&column.name)).collect(),
         })
     }
 }
@@ -295,7 +302,8 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::SpecDraft;
+    use crate::spec::{KeyKind, SpecDraft};
+    use crate::table::{TableColumn, TableDraft};
 
     fn plays() -> Spec {
         Spec::try_from(SpecDraft::plays()).unwrap()
@@ -316,6 +324,30 @@ mod tests {
         assert_eq!((header.layout.keys, header.layout.values), (vec![2, 3], vec![Some(0)]));
         assert_eq!((header.layout.fields, header.body, header.lines), (4, 34, 1));
         assert_eq!(header.names, ["number of plays", "Extra", "song", "DATE"]);
+    }
+
+    #[test]
+    fn a_table_may_lack_columns_that_can_be_null() {
+        let mut table = TableDraft::plays();
+        table.columns[2].nullable = true;
+        table.columns.push(TableColumn::new("Artist", KeyKind::Text));
+        let spec = Spec::try_from(SpecDraft::of_table(&table.try_into().unwrap())).unwrap();
+        let read = |text: &str| read_header(text.as_bytes(), true, &spec);
+        let header = read("artist;More;DATE; song\n").unwrap().unwrap();
+        assert_eq!(header.layout.delimiter, Delimiter::Semicolon);
+        assert_eq!(header.layout.keys, [3, 2]);
+        assert_eq!(header.layout.values, [None]);
+        assert_eq!(header.layout.rows, [Some(3), Some(2), None, Some(0)]);
+        let header = read("Song,Date,Number of Plays,Artist\n").unwrap().unwrap();
+        assert_eq!(header.layout.rows, [Some(0), Some(1), Some(2), Some(3)]);
+        let error = read("Song,Date,Plays\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "line 1: the header has no column \"Artist\"; it has \"Song\", \"Date\", \"Plays\""
+        );
+        assert!(read("Song,Date,Artist,song\n").unwrap_err().to_string().contains("twice"));
+        let error = read("").unwrap_err().to_string();
+        assert!(error.contains("Artist") && !error.contains("Number"), "{error}");
     }
 
     #[test]

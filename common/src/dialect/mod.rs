@@ -98,4 +98,8 @@ pub struct Layout {
     pub keys: Vec<u32>,
     /// For each aggregate of the spec, the index of its column; `None` for a count.
     pub values: Vec<Option<u32>>,
+    /// For each column of the spec's rows, its index; `None` where the input has it not. Empty where
+    /// the records are no rows of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<Option<u32>>,
 }

@@ -78,6 +78,13 @@ pub struct TableAggregate {
     pub values: Vec<(AggregateOp, Option<usize>, String)>,
 }
 
+impl TableAggregate {
+    /// Whether it has a least or greatest value, which is not to be had from what it was when a row goes.
+    pub fn has_extremes(&self) -> bool {
+        self.values.iter().any(|(op, ..)| matches!(op, AggregateOp::Min | AggregateOp::Max))
+    }
+}
+
 /// A checked table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -384,6 +391,13 @@ fn check_aggregate(
     columns: &[TableColumn],
     find: impl Fn(&str) -> Result<usize, TableError>,
 ) -> Result<TableAggregate, TableError> {
+    if columns[group_by].nullable {
+        let column = &columns[group_by].name;
+        return Err(TableError::Value(format!(
+            "{:?} groups by {column:?}, which may hold nothing: declare that column without nullable",
+            draft.name
+        )));
+    }
     let mut names = vec![fold(&columns[group_by].name)];
     let mut values = Vec::new();
     for Aggregate { op, column, name } in &draft.values {

@@ -4,11 +4,15 @@
 //! checked, and the only one that the rest of Tally takes.
 
 mod definition;
+mod encode;
 mod infer;
 mod operation;
+mod sheet;
 mod value;
 
 pub use definition::{AggregateDraft, Table, TableAggregate, TableColumn, TableDraft, TableError};
-pub use infer::infer;
+pub use encode::{BadRow, RowTail, put_date, put_integer, put_null, put_text, read_row};
+pub use infer::{INFER_BYTES, infer, infer_from};
 pub use operation::{Operation, OperationError, OperationKind};
+pub use sheet::{HeaderError, OperationHeader, RecordError};
 pub use value::{Key, Row, Value, ValueError};

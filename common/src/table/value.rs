@@ -1,5 +1,7 @@
 //! Values of columns, keys and rows.
 
+use std::sync::Arc;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -21,7 +23,7 @@ pub enum Value {
     /// Of a date column: days since 1970-01-01.
     Date(i32),
     /// Of a text column; UTF-8 without a NUL.
-    Text(Box<str>),
+    Text(Arc<str>),
 }
 
 /// The values of the key columns, in their order; no [`Value::Null`] among them.

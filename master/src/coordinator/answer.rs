@@ -84,7 +84,8 @@ impl Coordinator {
         } else {
             None
         };
-        let view = job.make_view(&summary, self.clock.now(), running, waiting_for);
+        let applied = self.tables.ingest_counts(id).filter(|_| job.merging);
+        let view = job.make_view(&summary, self.clock.now(), running, waiting_for, applied);
         Some(Arc::new(view))
     }
 

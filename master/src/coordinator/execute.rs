@@ -1,6 +1,7 @@
 //! Carrying out the ledger's commands: what they change outside, and nothing that they decide.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
@@ -16,7 +17,11 @@ use crate::finish::{self, FinishError, FinishJob, Finished};
 use crate::ledger::{Command, Event, Failure, Merge, Outcome, Refusal, UploadId};
 use crate::metrics;
 use crate::removal::{remove, remove_gently};
+use crate::tables::TablesError;
 use crate::trace;
+
+/// Pause before a repair is brought to its end once more, where the store could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Coordinator {
     pub(super) fn execute(&mut self, command: Command) {
@@ -146,6 +151,8 @@ impl Coordinator {
             inputs: job.inputs.clone(),
             tasks: job.tasks.clone(),
             base: job.base.as_ref().map(|base| base.runs.clone()).unwrap_or_default(),
+            ingest: job.new.ingest.clone(),
+            tables: self.tables.clone(),
             merge,
             threads: self.config.merge_threads,
             meter: Arc::clone(&job.meter),
@@ -165,11 +172,19 @@ impl Coordinator {
     }
 
     pub(super) async fn finished(&mut self, id: JobId, finished: Result<Finished, FinishError>) {
+        let repaired = match self.repaired(id).await {
+            Ok(repaired) => repaired,
+            Err(error) => {
+                warn!(job = %id, %error, "a repair can not end yet: the store can not be read");
+                return self.finished_later(id, finished);
+            }
+        };
         let Some(job) = self.live(id) else { return };
         job.merging = false;
         match finished {
-            Ok(Finished { result, rejects }) => {
+            Ok(Finished { result, rejects, ingested }) => {
                 job.rejects = rejects;
+                job.ingested = ingested;
                 let names = job.spec().aggregates().iter().map(|aggregate| aggregate.name.clone());
                 job.result = result.map(|summary| ResultInfo {
                     rows: summary.rows,
@@ -180,7 +195,7 @@ impl Coordinator {
                         .map(|(name, value)| Total { name, value: value.to_string() })
                         .collect(),
                 });
-                let revised = self.revise(id).await;
+                let revised = repaired.and_then(|view| self.revise(id, view));
                 if let Some(job) = self.live(id) {
                     job.revises = revised;
                 }
@@ -192,8 +207,22 @@ impl Coordinator {
                 job.open.insert(message_id, number);
                 self.apply(Event::RunLost { job: id, number });
             }
+            // It goes on after the next start.
+            Err(FinishError::Tables(TablesError::Stopped)) => {
+                warn!(job = %id, "an ingest was interrupted, as the master stops");
+            }
             Err(error) => self.apply(Event::MergeFailed { job: id, error: error.to_string() }),
         }
+    }
+
+    /// Hears once more that a job has been merged, in a moment.
+    fn finished_later(&self, job: JobId, finished: Result<Finished, FinishError>) {
+        let Some(own) = self.own.upgrade() else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            // A coordinator that has stopped needs no answer.
+            let _ = own.send(Message::Finished { job, finished }).await;
+        });
     }
 
     fn job_ended(&mut self, id: JobId, outcome: &Outcome) {
@@ -206,7 +235,7 @@ impl Coordinator {
         let rejects = !job.rejects.is_empty();
         // What only counting needed. Result and rejects stay; so do the runs, where a repair may
         // need them.
-        let keep_runs = rejects || job.new.repairs.is_some();
+        let keep_runs = (rejects || job.new.repairs.is_some()) && job.new.ingest.is_none();
         let keep_input = job.new.keep_input && *outcome == Outcome::Succeeded;
         let elsewhere = job.new.result_path.clone();
         let history = serde_json::to_vec(job.sampler.history()).unwrap_or_default();

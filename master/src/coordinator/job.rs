@@ -72,6 +72,8 @@ pub(super) struct Job {
     pub(super) merging: bool,
     pub(super) shares: BTreeMap<String, Share>,
     pub(super) result: Option<ResultInfo>,
+    /// What it came to in its table, once all is applied.
+    pub(super) ingested: Option<IngestCounts>,
     pub(super) rejects: Vec<RejectView>,
     pub(super) error: Option<String>,
     pub(super) view: watch::Sender<Arc<JobView>>,
@@ -124,6 +126,7 @@ impl Job {
             merging: false,
             shares: BTreeMap::new(),
             result: None,
+            ingested: None,
             rejects: Vec::new(),
             error: None,
             view,
@@ -188,13 +191,15 @@ impl Job {
         self.inputs = Vec::new();
     }
 
-    /// The job as it is shown. `running` are the bytes that running attempts have counted.
+    /// The job as it is shown. `running` are the bytes that running attempts have counted; `applied` is
+    /// what of its rows is in its table so far.
     pub(super) fn make_view(
         &self,
         summary: &JobSummary,
         now: Duration,
         running: u64,
         waiting_for: Option<&str>,
+        applied: Option<IngestCounts>,
     ) -> JobView {
         let totals = summary.totals;
         let elapsed = self.ended.map_or(now, |(ended, _)| ended).saturating_sub(self.opened);
@@ -236,6 +241,11 @@ impl Job {
             result: self.result.clone(),
             rejects: self.rejects.clone(),
             slaves: self.shares.values().cloned().collect(),
+            ingest: self.new.ingest.as_ref().map(|(table, mode)| IngestView {
+                table: table.clone(),
+                mode: *mode,
+                counts: self.ingested.or(applied).unwrap_or_default(),
+            }),
             ..blank_view(self.id, &self.new, self.opened_ms)
         }
     }

@@ -21,6 +21,7 @@ use crate::intake::{Cut, Taken};
 use crate::jobs::SoFar;
 use crate::runs::ReceivedRun;
 use crate::spool::{Piece, ResumePoint};
+use crate::store::StoreError;
 
 /// The master is stopping: its coordinator takes no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -119,6 +120,9 @@ impl NewJob {
         if let Some(url) = &self.fetched_from {
             print.push_str(&format!(" url {url}"));
         }
+        if let Some((table, mode)) = &self.ingest {
+            print.push_str(&format!(" {} {table}", mode.as_str()));
+        }
         print
     }
 }
@@ -157,7 +161,7 @@ pub(crate) enum OpenError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
     #[error("there is no job {0} whose upload could be taken up")]
     NoUpload(JobId),
     #[error("somebody else uploads to job {0}")]
@@ -333,7 +337,8 @@ pub(crate) enum Message {
     },
     Delete {
         job: JobId,
-        reply: oneshot::Sender<bool>,
+        /// Whether there was one; an error where the store can not be asked.
+        reply: oneshot::Sender<Result<bool, StoreError>>,
     },
     /// Look for what may be removed.
     Sweep,

@@ -41,6 +41,7 @@ use crate::metrics;
 use crate::readers::Readers;
 use crate::runs::ReceivedRun;
 use crate::store::{Row, Store, StoreError};
+use crate::tables::Tables;
 
 pub(crate) use job::Task;
 pub use message::NewJob;
@@ -78,6 +79,8 @@ pub(crate) struct Coordinator {
     readers: Readers,
     /// `None` where nothing need outlive the process.
     store: Option<Store>,
+    /// Where the rows of ingests go.
+    tables: Tables,
     ledger: Ledger,
     jobs: HashMap<JobId, Job>,
     sessions: HashMap<SessionId, Session>,
@@ -115,6 +118,7 @@ pub(crate) async fn start(
     readers: Readers,
     store: Option<Store>,
     feed: Feed,
+    tables: Tables,
 ) -> Result<mpsc::Sender<Message>, StoreError> {
     let (sender, mut messages) = mpsc::channel(MESSAGES_AHEAD);
     let mut coordinator = Coordinator {
@@ -124,6 +128,7 @@ pub(crate) async fn start(
         disk,
         readers,
         store,
+        tables,
         jobs: HashMap::new(),
         sessions: HashMap::new(),
         uploads: HashMap::new(),

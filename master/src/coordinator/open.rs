@@ -299,6 +299,7 @@ mod tests {
     use crate::feed::Feed;
     use crate::readers::Readers;
     use crate::store::Store;
+    use crate::tables::Tables;
 
     fn open(reply: OpenReply) -> Message {
         let spec = Spec::try_from(SpecDraft::plays()).unwrap();
@@ -313,8 +314,14 @@ mod tests {
         let config = Config::new(folder.path().to_owned());
         let disk = Disk::new(folder.path().to_owned(), 0);
         let store = Store::open(folder.path()).await.unwrap();
-        let started =
-            coordinator::start(config, disk, Readers::default(), Some(store), Feed::new(1));
+        let started = coordinator::start(
+            config,
+            disk,
+            Readers::default(),
+            Some(store),
+            Feed::new(1),
+            Tables::default(),
+        );
         let started = started.await;
         let coordinator = started.unwrap();
         let (reply, opened) = oneshot::channel();

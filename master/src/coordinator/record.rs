@@ -57,6 +57,7 @@ impl Coordinator {
             resumable: new.resumable,
             in_place: new.in_place.clone(),
             result_path: new.result_path.clone(),
+            ingest: new.ingest.clone(),
             repairs: new.repairs,
             first_task: new.first_task,
         });

@@ -8,6 +8,7 @@ use tally_common::id::JobId;
 use tally_common::spec::{Spec, SpecDraft};
 
 use super::{Coordinator, NewJob, OpenError};
+use crate::store::StoreError;
 use tally_common::id::TaskNumber;
 
 /// The runs of a job that another one is added to.
@@ -43,6 +44,13 @@ impl Coordinator {
         let refuse = |why: &str| OpenError::Repair(format!("job {id} can not be repaired: {why}"));
         let view = store.view(id).await?.ok_or_else(|| refuse("it has not ended, or is gone"))?;
         let outstanding = outstanding(&view);
+        if let Some(ingest) = &view.ingest {
+            let why = format!(
+                "it fills the table {:?}; correct the records of its rejects file, and import that file",
+                ingest.table
+            );
+            return Err(refuse(&why));
+        }
         if view.repairs.is_some() {
             return Err(refuse("it is a repair itself; repair the job that it repaired"));
         }
@@ -66,11 +74,17 @@ impl Coordinator {
         self.jobs.values().any(|job| job.new.repairs == Some(id) && job.ended.is_none())
     }
 
+    /// The job that a repair repairs, as it was until now; `None` where this is no repair.
+    pub(super) async fn repaired(&mut self, repair: JobId) -> Result<Option<JobView>, StoreError> {
+        let base = self.jobs.get(&repair).and_then(|job| job.base.as_ref());
+        match (base, &self.store) {
+            (Some(base), Some(store)) => store.view(base.job).await,
+            _ => Ok(None),
+        }
+    }
+
     /// The repaired job as it is shown once its repair has succeeded.
-    pub(super) async fn revise(&mut self, repair: JobId) -> Option<Box<JobView>> {
-        let repaired = self.jobs.get(&repair)?.base.as_ref()?.job;
-        let store = self.store.clone()?;
-        let mut view = store.view(repaired).await.ok()??;
+    pub(super) fn revise(&self, repair: JobId, mut view: JobView) -> Option<Box<JobView>> {
         let counted = self.ledger.job(&repair)?.totals;
         view.receipt.repaired += counted.records - counted.rejects;
         view.repaired_by = Some(repair);

@@ -10,7 +10,7 @@ use tally_common::id::JobId;
 use super::Coordinator;
 use crate::ledger::Event;
 use crate::removal::remove;
-use crate::store::Row;
+use crate::store::{Row, Store, StoreError};
 
 impl Coordinator {
     /// Removes what nobody wants any more. One look at the store every half minute is all it costs.
@@ -68,23 +68,33 @@ impl Coordinator {
         spawn_blocking(move || remove(&folder));
     }
 
-    pub(super) async fn delete(&mut self, id: JobId, reply: oneshot::Sender<bool>) {
+    pub(super) async fn delete(
+        &mut self,
+        id: JobId,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    ) {
         if self.jobs.contains_key(&id) {
             self.apply(Event::Delete { job: id });
-            return self.reply(reply, true);
+            return self.reply(reply, Ok(true));
         }
-        let mut known = false;
-        if let Some(store) = self.store.clone() {
-            known = matches!(store.view(id).await, Ok(Some(_)));
-            let repairs = store.repairs(id).await.unwrap_or_default();
-            for repair in repairs.into_iter().map(|repair| repair.id) {
-                self.remove_ended(repair);
-            }
+        let (known, repairs) = match ended(self.store.as_ref(), id).await {
+            Ok(found) => found,
+            Err(error) => return self.reply(reply, Err(error)),
+        };
+        for repair in repairs {
+            self.remove_ended(repair);
         }
         if known {
             info!(job = %id, "job deleted");
             self.remove_ended(id);
         }
-        self.reply(reply, known);
+        self.reply(reply, Ok(known));
     }
+}
+
+/// Whether there is such an ended job, and its repairs.
+async fn ended(store: Option<&Store>, id: JobId) -> Result<(bool, Vec<JobId>), StoreError> {
+    let Some(store) = store else { return Ok((false, Vec::new())) };
+    let known = store.view(id).await?.is_some();
+    Ok((known, store.repairs(id).await?.into_iter().map(|repair| repair.id).collect()))
 }

@@ -21,6 +21,7 @@ use crate::formats::stream::start;
 use crate::formats::{Coding, Format, convert, negotiate};
 use crate::jobs::Download;
 use conditions::Asked;
+pub(super) use conditions::is_known;
 use file::FileStream;
 
 /// Sends a CSV file as it lies. `what` begins the name that it is saved under.

@@ -34,7 +34,7 @@ const MAX_LISTENERS: usize = 2048;
 
 /// How often a stream on which nothing happens says that it is there, so that nobody on the way takes it
 /// for dead.
-const QUIET: Duration = Duration::from_secs(15);
+pub(super) const QUIET: Duration = Duration::from_secs(15);
 
 /// Bytes of events that are sent at once, and may be exceeded by one of them.
 const AT_ONCE_BYTES: usize = 64 << 10;
@@ -119,7 +119,7 @@ pub(super) async fn job(State(jobs): App, id: Id, request: Request) -> Answer {
     }))))
 }
 
-fn answer(body: Body) -> Response {
+pub(super) fn answer(body: Body) -> Response {
     let headers = HeaderMap::from_iter([
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -131,7 +131,7 @@ fn answer(body: Body) -> Response {
 
 /// Where a listener wants to go on: what browsers say by themselves when they reconnect, or a parameter
 /// for those who can set no header.
-fn last_event_id(request: &Request) -> Option<String> {
+pub(super) fn last_event_id(request: &Request) -> Option<String> {
     if let Some(id) = request.headers().get("last-event-id") {
         return id.to_str().ok().map(str::to_owned);
     }
@@ -140,7 +140,7 @@ fn last_event_id(request: &Request) -> Option<String> {
     pairs.find(|(key, _)| key == "last_event_id").map(|(_, id)| id.into_owned())
 }
 
-fn quiet() -> Bytes {
+pub(super) fn quiet() -> Bytes {
     Bytes::from_static(b": still here\n\n")
 }
 

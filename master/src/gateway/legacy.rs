@@ -14,6 +14,8 @@ use tally_common::id::JobId;
 
 use super::jobs::{SubmitForm, job_id};
 use super::openapi::{JobPath, OfFile, OfInput, Repeatable, SpecParams};
+use super::problem::Problem;
+use super::spec::Params;
 use super::{Answer, App, download, upload};
 
 /// What comes back.
@@ -38,6 +40,10 @@ pub(super) struct Submitted {
     ),
 )]
 pub(super) async fn count(State(jobs): App, request: Request) -> Answer {
+    if Params::parse(request.uri().query())?.table().is_some() {
+        let detail = "this route only counts; POST /api/v1/jobs?table= fills a table";
+        return Err(Problem::bad_request(detail));
+    }
     let id = upload::receive(&jobs, request).await?;
     let location = [(header::LOCATION, format!("/jobs/{id}/result/"))];
     let body = Submitted { job_id: id, message: "The file is being counted." };

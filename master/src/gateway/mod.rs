@@ -4,6 +4,7 @@
 mod download;
 mod events;
 mod health;
+mod ingests;
 mod jobs;
 mod legacy;
 mod list;
@@ -16,6 +17,7 @@ mod problem;
 mod socket;
 mod spec;
 mod submit;
+mod tables;
 mod tus;
 mod ui;
 mod upload;
@@ -104,6 +106,7 @@ fn app(jobs: Jobs, max_requests: usize) -> (Router, Sockets) {
 fn routes() -> OpenApiRouter<Jobs> {
     OpenApiRouter::with_openapi(openapi::Api::openapi())
         .routes(routes!(jobs::list, jobs::submit))
+        .routes(routes!(ingests::create))
         .routes(routes!(jobs::get, jobs::delete))
         .routes(routes!(jobs::cancel))
         .routes(routes!(preflight::look))
@@ -130,6 +133,7 @@ fn routes() -> OpenApiRouter<Jobs> {
         .routes(routes!(health::ready))
         .routes(routes!(legacy::count))
         .routes(routes!(legacy::result))
+        .merge(tables::routes())
 }
 
 /// `GET /docs/http.md`: what the types of problems point to.

@@ -23,6 +23,7 @@ use super::problem::Problem;
         (name = "jobs", description = "Files to be counted"),
         (name = "results", description = "What came out, and what did not go in"),
         (name = "uploads", description = "Uploads that can be taken up again: the tus protocol"),
+        (name = "tables", description = "Keyed rows that live on, and what changes them"),
         (name = "cluster", description = "Slaves, health, events"),
         (name = "kept", description = "Routes kept for those who call them today"),
     )
@@ -36,17 +37,19 @@ const ANY: &[u16] = &[400, 404, 405, 429, 500, 503];
 fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request makes no sense, or its body broke off",
-        404 => "There is no such job, or no such route",
+        404 => "There is no such job, table, row or aggregate, or no such route",
         405 => "The method is not allowed",
         406 => "None of the formats that are accepted is there",
-        409 => "The job is not in the state that this needs, or another request is in the way",
-        410 => "The job is gone: it was deleted, or its time was over",
+        409 => {
+            "The job is not in the state that this needs, another request is in the way, or another table"
+        }
+        410 => "The job is gone, or changes are not kept any more",
         411 => "There is no body, and no length that says so",
         412 => "Another version of the protocol",
-        413 => "The input is larger than this master takes",
+        413 => "The input is larger than this master takes, or there are too many operations",
         415 => "The body is nothing that can be counted, or is encoded in an unknown way",
         416 => "The range is not within the file",
-        422 => "The spec or the input does not hold",
+        422 => "The spec, the input or the definition does not hold",
         423 => "Another connection is uploading",
         429 => "Too much at once; Retry-After says when to try again",
         460 => "The piece does not fit its checksum",
@@ -94,6 +97,14 @@ problems! {
     OfInput: [409, 410, 411, 413, 415, 422, 507];
     /// A piece of an upload.
     OfUpload: [409, 410, 412, 413, 415, 422, 423, 460, 507];
+    /// What a request about a table may be answered with.
+    OfTable: [507];
+    /// A table that is declared.
+    OfDeclaration: [409, 413, 422, 507];
+    /// Operations.
+    OfOperations: [413, 415, 507];
+    /// Changes of a table.
+    OfChanges: [410];
 }
 
 /// The parameters that shape a job.
@@ -107,6 +118,12 @@ impl IntoParams for SpecParams {
             choice("priority", "Which jobs go first", &["high", "default", "low"]),
             choice("preset", "A spec by its name", &["plays", "products"]),
             text("group_by", "Columns, separated by commas: NAME[:text|integer|date]"),
+            text("table", "The table that the file fills, instead of being counted"),
+            choice("mode", "What happens to rows that are not in the file", &["merge", "replace"]),
+            text(
+                "key",
+                "The key columns of a table that is made after the file, separated by commas",
+            ),
             text("sum", "COLUMN[=OUTPUT NAME]; may be repeated"),
             text("min", "COLUMN[=OUTPUT NAME]; may be repeated"),
             text("max", "COLUMN[=OUTPUT NAME]; may be repeated"),
@@ -155,6 +172,50 @@ impl IntoParams for JobPath {
                     .format(Some(SchemaFormat::Custom("uuid".to_owned()))),
             ));
         vec![id.build()]
+    }
+}
+
+fn of_path(name: &str, description: &str, schema: ObjectBuilder) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+fn named(name: &str, description: &str) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    of_path(name, description, schema.pattern(Some("^[a-z][a-z0-9_]{0,62}$")))
+}
+
+/// The `{table}` of a path.
+pub(super) struct TablePath;
+
+impl IntoParams for TablePath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![named("table", "The table's name")]
+    }
+}
+
+/// The `{table}` and the `{key}` of a row.
+pub(super) struct RowPath;
+
+impl IntoParams for RowPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+        let key = "The text of the only key column, or a JSON array of the values of all";
+        vec![named("table", "The table's name"), of_path("key", key, schema)]
+    }
+}
+
+/// The `{table}` and the `{aggregate}` of a path.
+pub(super) struct AggregatePath;
+
+impl IntoParams for AggregatePath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![named("table", "The table's name"), named("aggregate", "The aggregate's name")]
     }
 }
 

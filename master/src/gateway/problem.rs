@@ -12,6 +12,7 @@ use tally_common::spec::SpecError;
 
 use crate::jobs::JobsError;
 use crate::spool::InputError;
+use crate::store::StoreError;
 
 /// An error as it is sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -93,6 +94,15 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         Self::new(status, kind, title, detail.into())
+    }
+
+    /// The store could not be asked.
+    pub(super) fn store(error: &StoreError) -> Self {
+        if !error.is_away() {
+            return Self::storage(error);
+        }
+        let title = "The master's store can not be reached";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-away", title, "try again".to_owned())
     }
 
     pub(super) fn storage(error: &dyn std::error::Error) -> Self {
@@ -208,7 +218,8 @@ impl From<JobsError> for Problem {
             JobsError::Repair(_) => {
                 Self::new(StatusCode::CONFLICT, "repair", "The job can not be repaired", detail)
             }
-            JobsError::Store(error) => Self::storage(&error),
+            JobsError::Tables(error) => error.into(),
+            JobsError::Store(error) => Self::store(&error),
             JobsError::Io(error) => Self::storage(&error),
         }
     }

@@ -9,15 +9,15 @@ use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use tally_common::api::Priority;
+use tally_common::api::{IngestMode, Priority};
 use tally_common::id::JobId;
 use tally_common::spec::SpecDraft;
 
 use super::problem::Problem;
 use super::spec::Params;
-use super::upload::{MAX_SPEC_BYTES, key, new_job, next};
+use super::upload::{MAX_SPEC_BYTES, key, next, wanted};
 use crate::fetch::{NotAllowed, Source};
-use crate::jobs::{Jobs, NewJob};
+use crate::jobs::{Jobs, NewIngest, NewJob, Wanted};
 
 /// What such a request says.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,6 +29,10 @@ pub(super) struct Submission {
     spec: Option<SpecDraft>,
     preset: Option<String>,
     keep_input: Option<bool>,
+    table: Option<String>,
+    mode: Option<IngestMode>,
+    /// The key columns of a table that is made after the file.
+    key: Option<Vec<String>>,
     #[schema(value_type = Option<String>)]
     result_path: Option<PathBuf>,
 }
@@ -67,18 +71,32 @@ pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Prob
             name.map(|name| name.to_string_lossy().into_owned())
         }
     };
-    let mut new = new_job(&params, spec, name, None)?;
-    if let Some(path) = result_path {
-        new.result_path = Some(jobs.result_place(path).await?);
-    }
+    let wanted = wanted(&params, spec, name, None)?;
+    let result_path = match result_path {
+        Some(path) => Some(jobs.result_place(path).await?),
+        None => None,
+    };
     match (fetched, path) {
         (Some((source, url)), _) => {
-            fetch(jobs, source, NewJob { fetched_from: Some(url), ..new }, key).await
+            let fetched_from = Some(url);
+            let wanted = match wanted {
+                Wanted::Count(new) => NewJob { fetched_from, result_path, ..new }.into(),
+                Wanted::Ingest(_) if result_path.is_some() => return Err(no_result_path()),
+                Wanted::Ingest(new) => NewIngest { fetched_from, ..new }.into(),
+            };
+            Ok(jobs.submit_pieces(wanted, key, source.fetch()).await?)
         }
         (None, path) => {
-            Ok(jobs.in_place(new, path.unwrap_or_default(), key).await?.finish().await?)
+            let path = path.unwrap_or_default();
+            let new = jobs.job_of_file(wanted, path.clone()).await?;
+            let new = NewJob { result_path, ..new };
+            Ok(jobs.in_place(new, path, key).await?.finish().await?)
         }
     }
+}
+
+fn no_result_path() -> Problem {
+    Problem::bad_request("what an ingest comes to is in its table; leave result_path away")
 }
 
 impl Submission {
@@ -92,8 +110,11 @@ impl Submission {
             ("priority", priority),
             ("preset", self.preset.as_deref()),
             ("keep_input", keep),
+            ("table", self.table.as_deref()),
+            ("mode", self.mode.map(IngestMode::as_str)),
         ];
         all.extend_pairs(named.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        all.extend_pairs(self.key.iter().flatten().map(|name| ("key", name)));
         all.finish()
     }
 }
@@ -110,32 +131,6 @@ async fn read(request: Request) -> Result<Submission, Problem> {
     }
     serde_json::from_slice(&json)
         .map_err(|error| Problem::bad_request(format!("the JSON of the submission: {error}")))
-}
-
-/// Fetches an input, as if it were uploaded by whoever has asked for it.
-async fn fetch(
-    jobs: &Jobs,
-    source: Source,
-    new: NewJob,
-    key: Option<String>,
-) -> Result<JobId, Problem> {
-    let mut upload = jobs.upload(new, key).await?;
-    if upload.came_whole() {
-        // It was fetched then; what the source has now is of no interest.
-        return Ok(upload.job());
-    }
-    let mut pieces = source.fetch();
-    while let Some(piece) = pieces.recv().await {
-        match piece {
-            Ok(data) => {
-                if !upload.push(data).await {
-                    break;
-                }
-            }
-            Err(why) => return Err(upload.fail(why).await.into()),
-        }
-    }
-    Ok(upload.finish().await?)
 }
 
 impl From<NotAllowed> for Problem {

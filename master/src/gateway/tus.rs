@@ -21,7 +21,7 @@ use super::jobs::job_id;
 use super::openapi::{JobPath, OfUpload, Repeatable, SpecParams};
 use super::problem::Problem;
 use super::spec::Params;
-use super::upload::{Gather, drain, key, new_job, next, unless_stopped};
+use super::upload::{Gather, OF_TABLE, drain, key, next, unless_stopped, wanted};
 use super::{Answer, App};
 use crate::jobs::{Jobs, JobsError, NewJob, Upload};
 
@@ -71,15 +71,40 @@ pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
         return Err(Problem::bad_request("Upload-Length is missing: it has to be known at once"));
     };
     jobs.check_size(length)?;
-    let params = Params::parse(request.uri().query())?;
-    let name = file_name(request.headers())?;
-    let new = new_job(&params, None, name, Some(length))?;
-    let new = NewJob { resumable: true, ..new };
+    let mut params = Params::parse(request.uri().query())?;
+    let metadata = metadata(request.headers())?;
+    for (name, value) in &metadata {
+        if OF_TABLE.contains(&&**name) {
+            params.set(name, value.clone())?;
+        }
+    }
+    let named = |pair: &&(String, String)| matches!(&*pair.0, "filename" | "name");
+    let name = metadata.iter().find(named).map(|(_, name)| name.clone());
+    let wanted = wanted(&params, None, name, Some(length))?;
     let key = key(request.headers())?;
-    let upload = jobs.upload(new, key).await;
-    let (upload, request) = or_drain(upload, request).await?;
+    let checksum = request.headers().get("upload-checksum").cloned();
+    let mut body = Body::into_data_stream(request.into_body());
+    let mut peek = jobs.peek(&wanted);
+    if peek.wants_more() && checksum.is_some() {
+        let detail = "the table is made after the first bytes, which have a checksum of their own: declare \
+            the table first";
+        return Err(Problem::bad_request(detail));
+    }
+    while peek.wants_more() {
+        peek.take(next(&mut body).await?);
+    }
+    let upload = match jobs.job_of(wanted, &peek).await {
+        Ok(new) => jobs.upload(NewJob { resumable: true, ..new }, key).await,
+        Err(error) => Err(error),
+    };
+    let (mut upload, body) = or_drain(upload, body).await?;
     let job = upload.job();
-    let offset = take(&jobs, upload, 0, length, request).await?;
+    let (mut gather, mut at) = (Gather::default(), 0);
+    for data in peek.into_held() {
+        at += data.len() as u64;
+        gather.push(&mut upload, data).await;
+    }
+    let offset = take(&jobs, upload, (gather, at), length, (checksum, body)).await?;
     let mut response = reply(StatusCode::CREATED);
     let location = format!("/api/v1/uploads/{job}");
     set(response.headers_mut(), "location", &location);
@@ -136,8 +161,10 @@ pub(super) async fn go_on(State(jobs): App, id: Id, request: Request) -> Answer 
     let offset = offset.ok_or_else(|| Problem::bad_request("Upload-Offset is missing"))?;
     let job = job_id(id)?;
     let length = jobs.get(job).await?.progress.bytes_expected.unwrap_or(0);
-    let (upload, request) = or_drain(jobs.resume(job, offset).await, request).await?;
-    let at = take(&jobs, upload, offset, length, request).await?;
+    let checksum = request.headers().get("upload-checksum").cloned();
+    let body = Body::into_data_stream(request.into_body());
+    let (upload, body) = or_drain(jobs.resume(job, offset).await, body).await?;
+    let at = take(&jobs, upload, (Gather::default(), offset), length, (checksum, body)).await?;
     let mut response = reply(StatusCode::NO_CONTENT);
     set(response.headers_mut(), "upload-offset", &at.to_string());
     Ok(response)
@@ -159,16 +186,16 @@ pub(super) async fn end(State(jobs): App, id: Id, headers: HeaderMap) -> Answer 
     Ok(reply(StatusCode::NO_CONTENT))
 }
 
-/// An upload and the request whose body is for it. Where there is none, the body is read all the same:
+/// An upload and the body that is for it. Where there is none, the body is read all the same:
 /// most clients look for an answer only when they have sent everything.
 async fn or_drain(
     upload: Result<Upload, JobsError>,
-    request: Request,
-) -> Result<(Upload, Request), Problem> {
+    mut body: BodyDataStream,
+) -> Result<(Upload, BodyDataStream), Problem> {
     match upload {
-        Ok(upload) => Ok((upload, request)),
+        Ok(upload) => Ok((upload, body)),
         Err(error) => {
-            drain(&mut Body::into_data_stream(request.into_body())).await;
+            drain(&mut body).await;
             Err(error.into())
         }
     }
@@ -190,14 +217,11 @@ async fn whereabouts(jobs: &Jobs, job: JobId) -> Result<(u64, u64), Problem> {
 async fn take(
     jobs: &Jobs,
     mut upload: Upload,
-    offset: u64,
+    (mut gather, mut at): (Gather, u64),
     length: u64,
-    request: Request,
+    (checksum, mut body): (Option<HeaderValue>, BodyDataStream),
 ) -> Result<u64, Problem> {
     let job = upload.job();
-    let checksum = request.headers().get("upload-checksum").cloned();
-    let mut body = Body::into_data_stream(request.into_body());
-    let (mut gather, mut at) = (Gather::default(), offset);
     let mut broken = None;
     if let Some(checksum) = checksum {
         for piece in checked(&checksum, &mut body).await?.chunks(FRAME_BYTES) {
@@ -300,18 +324,20 @@ fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Problem> {
     number.map(Some).ok_or_else(|| Problem::bad_request(format!("{name} is not a number")))
 }
 
-/// The file's name in `Upload-Metadata`: pairs of a key and a value in base64.
-fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(metadata) = headers.get("upload-metadata") else { return Ok(None) };
-    let metadata = metadata.to_str().unwrap_or_default();
-    for pair in metadata.split(',') {
+/// What `Upload-Metadata` says: pairs of a key and a value in base64. Of those that are of no use here it
+/// does not matter what they are.
+fn metadata(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
+    let metadata = headers.get("upload-metadata").map(|value| value.to_str().unwrap_or_default());
+    let mut pairs = Vec::new();
+    for pair in metadata.unwrap_or_default().split(',') {
         let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
-        if key == "filename" || key == "name" {
-            let name = BASE64.decode(value).ok().and_then(|name| String::from_utf8(name).ok());
-            let bad =
-                || Problem::bad_request("Upload-Metadata: the file name is not base64 of UTF-8");
-            return name.map(Some).ok_or_else(bad);
+        let known = matches!(key, "filename" | "name") || OF_TABLE.contains(&key);
+        if !known {
+            continue;
         }
+        let value = BASE64.decode(value).ok().and_then(|value| String::from_utf8(value).ok());
+        let bad = || Problem::bad_request(format!("Upload-Metadata: {key} is not base64 of UTF-8"));
+        pairs.push((key.to_owned(), value.ok_or_else(bad)?));
     }
-    Ok(None)
+    Ok(pairs)
 }

@@ -16,15 +16,18 @@ use tokio::time::timeout;
 
 use tally_common::id::JobId;
 use tally_common::limits::{MAX_KEY_BYTES, MAX_NAME_BYTES};
-use tally_common::spec::SpecDraft;
+use tally_common::spec::{Spec, SpecDraft};
 
 pub(super) use self::gather::Gather;
 use super::problem::Problem;
 use super::spec::Params;
-use crate::jobs::{Jobs, NewJob, Upload};
+use crate::jobs::{Jobs, NewIngest, NewJob, Peek, Upload, Wanted};
 
 /// Largest spec part, in bytes.
 pub(super) const MAX_SPEC_BYTES: usize = 64 << 10;
+
+/// Parts of a form that say of a file's table what parameters of the same names do.
+pub(super) const OF_TABLE: [&str; 4] = ["table", "mode", "key", "preset"];
 
 /// How long a client may pause within a body. While the disk is full the master pauses, and no client
 /// is blamed for that: it reads no body then.
@@ -59,6 +62,7 @@ pub(super) async fn repair(
 }
 
 /// What a request asks for, besides its body.
+#[derive(Clone)]
 struct Asked {
     params: Params,
     key: Option<String>,
@@ -87,7 +91,7 @@ async fn receive_as(jobs: &Jobs, asked: Asked, request: Request) -> Result<JobId
         return Err(problem);
     }
     if is_multipart(&request) {
-        from_multipart(jobs, &asked, request).await
+        from_multipart(jobs, asked, request).await
     } else {
         from_raw(jobs, &asked, request).await
     }
@@ -106,12 +110,22 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
     let waits = waits(&request);
     let mut body = Body::into_data_stream(request.into_body());
     let fits = expected.map_or(Ok(()), |bytes| jobs.check_size(bytes));
-    let opened = match fits {
-        Ok(()) => open(jobs, asked, None, None, expected).await,
+    let wanted = match fits {
+        Ok(()) => asked.wanted(None, None, expected),
         Err(error) => Err(error.into()),
     };
-    let mut upload = match opened {
-        Ok(upload) => upload,
+    let opened = match wanted {
+        Ok(wanted) => {
+            let mut peek = jobs.peek(&wanted);
+            while peek.wants_more() {
+                peek.take(next(&mut body).await?);
+            }
+            open(jobs, asked, wanted, peek).await
+        }
+        Err(problem) => Err(problem),
+    };
+    let (mut upload, held) = match opened {
+        Ok(opened) => opened,
         Err(problem) => {
             if !waits {
                 drain(&mut body).await;
@@ -120,6 +134,7 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
         }
     };
     let mut gather = Gather::default();
+    gather.push_all(&mut upload, held).await;
     while let Some(data) = unless_stopped(&upload, next(&mut body)).await? {
         if !gather.push(&mut upload, data).await {
             break;
@@ -172,7 +187,7 @@ pub(super) async fn drain(body: &mut BodyDataStream) {
     }
 }
 
-async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId, Problem> {
+async fn from_multipart(jobs: &Jobs, mut asked: Asked, request: Request) -> Result<JobId, Problem> {
     // The whole body's length: a little more than the file's, which is near enough for its tasks.
     let expected = content_length(&request);
     let mut parts = form(request).await?;
@@ -180,10 +195,15 @@ async fn from_multipart(jobs: &Jobs, asked: &Asked, request: Request) -> Result<
     while let Some(part) = parts.next_field().await.map_err(|error| unreadable(&error))? {
         match part.name() {
             Some("spec") => spec = Some(read_spec(part).await?),
-            Some("file") => return take_file(jobs, asked, spec, expected, part).await,
+            Some("file") => return take_file(jobs, &asked, spec, expected, part).await,
+            Some(name) if OF_TABLE.contains(&name) => {
+                let name = name.to_owned();
+                asked.params.set(&name, read_text(part).await?)?;
+            }
             other => {
                 let detail = format!(
-                    "there is no use for the part {:?}: `spec` may come first, then `file`",
+                    "there is no use for the part {:?}: `spec`, or table, mode, key and preset, may come \
+                     first, then `file`",
                     other.unwrap_or_default()
                 );
                 drop(part);
@@ -243,24 +263,47 @@ async fn take_file(
     mut part: Field<'_>,
 ) -> Result<JobId, Problem> {
     let name = part.file_name().map(str::to_owned);
-    let opened = match accept::check_media_type(part.content_type()) {
-        Ok(()) => open(jobs, asked, spec, name, expected).await,
+    let wanted = match accept::check_media_type(part.content_type()) {
+        Ok(()) => asked.wanted(spec, name, expected),
         Err(problem) => Err(problem),
     };
-    let mut upload = match opened {
-        Ok(upload) => upload,
+    let opened = match wanted {
+        Ok(wanted) => {
+            let mut peek = jobs.peek(&wanted);
+            while peek.wants_more() {
+                peek.take(next_of(&mut part).await?);
+            }
+            open(jobs, asked, wanted, peek).await
+        }
+        Err(problem) => Err(problem),
+    };
+    let (mut upload, held) = match opened {
+        Ok(opened) => opened,
         Err(problem) => {
             drain_part(&mut part, &mut 0).await;
             return Err(problem);
         }
     };
     let mut gather = Gather::default();
+    gather.push_all(&mut upload, held).await;
     while let Some(data) = unless_stopped(&upload, next_of(&mut part)).await? {
         if !gather.push(&mut upload, data).await {
             break;
         }
     }
     gather.finish(upload).await
+}
+
+/// Reads a part that is a parameter.
+async fn read_text(mut part: Field<'_>) -> Result<String, Problem> {
+    let mut text = Vec::new();
+    while let Some(data) = next_of(&mut part).await? {
+        text.extend_from_slice(&data);
+        if text.len() > MAX_SPEC_BYTES {
+            return Err(Problem::bad_request(format!("a part longer than {MAX_SPEC_BYTES} bytes")));
+        }
+    }
+    String::from_utf8(text).map_err(|_| Problem::bad_request("a part that is not UTF-8"))
 }
 
 pub(super) async fn read_spec(mut part: Field<'_>) -> Result<SpecDraft, Problem> {
@@ -274,37 +317,62 @@ pub(super) async fn read_spec(mut part: Field<'_>) -> Result<SpecDraft, Problem>
     serde_json::from_slice(&json).map_err(|error| Problem::bad_spec(error.to_string()))
 }
 
+impl Asked {
+    /// The job that is asked for. Of a repair only its name counts: all else is as it was.
+    fn wanted(
+        &self,
+        spec: Option<SpecDraft>,
+        file_name: Option<String>,
+        expected: Option<u64>,
+    ) -> Result<Wanted, Problem> {
+        if self.repairs.is_some() {
+            let plays = Spec::try_from(SpecDraft::plays())?;
+            return Ok(NewJob { expected, ..NewJob::new(String::new(), plays) }.into());
+        }
+        wanted(&self.params, spec, file_name, expected)
+    }
+}
+
+/// Opens the job, and gives what had to be read of its input for that.
 async fn open(
     jobs: &Jobs,
     asked: &Asked,
-    spec: Option<SpecDraft>,
-    file_name: Option<String>,
-    expected: Option<u64>,
-) -> Result<Upload, Problem> {
+    wanted: Wanted,
+    peek: Peek,
+) -> Result<(Upload, Vec<Bytes>), Problem> {
     let key = asked.key.clone();
+    let new = jobs.job_of(wanted, &peek).await?;
     if let Some(repaired) = asked.repairs {
         let name = asked.params.name().map(str::to_owned);
-        return Ok(jobs.repair(repaired, name, expected, key).await?);
+        return Ok((jobs.repair(repaired, name, new.expected, key).await?, Vec::new()));
     }
-    let new = new_job(&asked.params, spec, file_name, expected)?;
-    Ok(jobs.upload(new, key).await?)
+    Ok((jobs.upload(new, key).await?, peek.into_held()))
 }
 
 /// The job that the parameters and the spec describe.
-pub(super) fn new_job(
+pub(super) fn wanted(
     params: &Params,
     spec: Option<SpecDraft>,
     file_name: Option<String>,
     expected: Option<u64>,
-) -> Result<NewJob, Problem> {
+) -> Result<Wanted, Problem> {
     let name = params.name().map(str::to_owned).or(file_name);
     let name = name.unwrap_or_else(|| "unnamed".to_owned());
     if name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         let detail = format!("a name has at most {MAX_NAME_BYTES} bytes, none of them control");
         return Err(Problem::bad_request(detail));
     }
+    if let Some(table) = params.table() {
+        if spec.is_some() {
+            let detail = "a file that fills a table is not totalled: leave the spec away";
+            return Err(Problem::bad_spec(detail));
+        }
+        let new = params.ingest(name, table.to_owned())?;
+        return Ok(NewIngest { expected, ..new }.into());
+    }
     let (priority, keep_input) = (params.priority(), params.keep_input());
-    Ok(NewJob { priority, keep_input, expected, ..NewJob::new(name, params.spec(spec)?) })
+    let new = NewJob { priority, keep_input, expected, ..NewJob::new(name, params.spec(spec)?) };
+    Ok(new.into())
 }
 
 pub(super) fn content_length(request: &Request) -> Option<u64> {

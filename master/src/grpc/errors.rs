@@ -6,6 +6,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use tally_proto::convert::WireError;
 
 use crate::jobs::JobsError;
+use crate::tables::TablesError;
 
 /// What a request says makes no sense.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -17,6 +18,10 @@ pub(super) fn refused(error: WireError) -> Status {
 
 impl From<JobsError> for Status {
     fn from(error: JobsError) -> Self {
+        let error = match error {
+            JobsError::Tables(error) => return error.into(),
+            error => error,
+        };
         let message = error.to_string();
         let (code, reason) = match &error {
             JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
@@ -39,6 +44,8 @@ impl From<JobsError> for Status {
             JobsError::InPlace { .. } => (Code::InvalidArgument, "IN_PLACE"),
             JobsError::ResultGone { .. } => (Code::FailedPrecondition, "RESULT_GONE"),
             JobsError::Repair(_) => (Code::FailedPrecondition, "REPAIR"),
+            JobsError::Store(error) if error.is_away() => (Code::Unavailable, "STORE_AWAY"),
+            JobsError::Tables(_) => (Code::Internal, "TABLES"),
             JobsError::Store(_) | JobsError::Io(_) => (Code::Internal, "STORAGE"),
         };
         let mut metadata = std::collections::HashMap::new();
@@ -47,5 +54,31 @@ impl From<JobsError> for Status {
         }
         let details = ErrorDetails::with_error_info(reason, "tally", metadata);
         Self::with_error_details(code, message, details)
+    }
+}
+
+impl From<TablesError> for Status {
+    fn from(error: TablesError) -> Self {
+        let (code, reason) = match &error {
+            TablesError::Stopped => (Code::Unavailable, "STOPPING"),
+            TablesError::None | TablesError::NotFound(_) => (Code::NotFound, "NO_SUCH_TABLE"),
+            TablesError::Exists(_) => (Code::AlreadyExists, "TABLE_EXISTS"),
+            TablesError::Definition(_) => (Code::InvalidArgument, "DEFINITION"),
+            TablesError::NoRow { .. } => (Code::NotFound, "NO_SUCH_ROW"),
+            TablesError::NoAggregate { .. } => (Code::NotFound, "NO_SUCH_AGGREGATE"),
+            TablesError::Value(_) | TablesError::Query(_) => (Code::InvalidArgument, "QUERY"),
+            TablesError::Lost { .. } => (Code::OutOfRange, "CHANGES_LOST"),
+            TablesError::TooMany { .. } => (Code::InvalidArgument, "TOO_MANY"),
+            TablesError::Ingest(_) => (Code::FailedPrecondition, "INGEST"),
+            TablesError::Store(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
+            // The store's, one way or another.
+            error => {
+                tracing::error!(%error, "storage failed");
+                (Code::Internal, "STORAGE")
+            }
+        };
+        let details =
+            ErrorDetails::with_error_info(reason, "tally", std::collections::HashMap::new());
+        Self::with_error_details(code, error.to_string(), details)
     }
 }

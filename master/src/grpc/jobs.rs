@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -12,8 +13,8 @@ use tally_common::limits::MAX_KEY_BYTES;
 use tally_common::spec::{Spec, SpecDraft};
 use tally_proto::convert::{
     WireError, cluster_to_wire, draft_from_wire, full_receipt_to_wire, history_to_wire,
-    job_id_from_text, job_to_wire, optional_job_id, priority_from_wire, slave_to_wire,
-    summary_to_wire,
+    ingest_mode_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire,
+    slave_to_wire, summary_to_wire,
 };
 use tally_proto::frames::{Incoming, Part};
 use tally_proto::v1::jobs_server::Jobs as Service;
@@ -31,7 +32,7 @@ use super::errors::refused;
 use super::stream::{self, Frames};
 use super::views;
 use super::watch::{self, Stream};
-use crate::jobs::{Jobs, NewJob, Upload};
+use crate::jobs::{Jobs, NewIngest, NewJob, Upload, Wanted};
 
 /// How long a client may pause within an upload.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
@@ -186,18 +187,18 @@ impl Service for JobsService {
 impl JobsService {
     /// `Submit`.
     pub(super) async fn take_in(&self, mut frames: Incoming) -> Result<SubmitReply, Status> {
-        let mut upload = match next(&mut frames).await? {
+        let (mut upload, held) = match next(&mut frames).await? {
             Some(Part::Header(header)) => {
                 let header = SubmitHeader::decode(header)
                     .map_err(|error| Status::internal(error.to_string()))?;
-                self.begin(header).await?
+                self.begin(header, &mut frames).await?
             }
             _ => return Err(refused(WireError::Missing("header"))),
         };
-        while let Some(frame) = next(&mut frames).await? {
-            let Part::Data(data) = frame else {
-                return Err(refused(WireError::Missing("data")));
-            };
+        for data in held {
+            upload.push(data).await;
+        }
+        while let Some(data) = next_data(&mut frames).await? {
             if !upload.push(data).await {
                 break;
             }
@@ -222,28 +223,44 @@ impl JobsService {
         stream::download(self.0.input(job_id(&id)?).await?, offset, length)
     }
 
-    /// Begins an upload, or goes on with one.
-    async fn begin(&self, header: SubmitHeader) -> Result<Upload, Status> {
+    /// Begins an upload, or goes on with one. Gives what had to be read of it for that.
+    async fn begin(
+        &self,
+        header: SubmitHeader,
+        frames: &mut Incoming,
+    ) -> Result<(Upload, Vec<Bytes>), Status> {
         if let Some(resume) = &header.resume {
-            return Ok(self.0.resume(job_id(&resume.job_id)?, resume.offset).await?);
+            let upload = self.0.resume(job_id(&resume.job_id)?, resume.offset).await?;
+            return Ok((upload, Vec::new()));
         }
         let key = check_key(&header.message_id).map_err(refused)?;
         if let Some(repaired) = optional_job_id(&header.repairs).map_err(refused)? {
             let name = (!header.name.is_empty()).then_some(header.name);
             let expected = (header.size_hint > 0).then_some(header.size_hint);
-            return Ok(self.0.repair(repaired, name, expected, key).await?);
+            return Ok((self.0.repair(repaired, name, expected, key).await?, Vec::new()));
         }
         let some = |path: &String| (!path.is_empty()).then(|| PathBuf::from(path));
         let (path, result_path) = (some(&header.in_place), some(&header.result_path));
-        let mut new = new_job(header).map_err(refused)?;
+        let wanted = wanted(header).map_err(refused)?;
+        let mut peek = self.0.peek(&wanted);
+        let mut new = match &path {
+            Some(path) => self.0.job_of_file(wanted, path.clone()).await?,
+            None => {
+                while peek.wants_more() {
+                    peek.take(next_data(frames).await?);
+                }
+                self.0.job_of(wanted, &peek).await?
+            }
+        };
         if let Some(path) = result_path {
             new.result_path = Some(self.0.result_place(path).await?);
         }
         if let Some(path) = path {
-            return Ok(self.0.in_place(new, path, key).await?);
+            return Ok((self.0.in_place(new, path, key).await?, Vec::new()));
         }
         let resumable = key.is_some();
-        Ok(self.0.upload(NewJob { resumable, ..new }, key).await?)
+        let upload = self.0.upload(NewJob { resumable, ..new }, key).await?;
+        Ok((upload, peek.into_held()))
     }
 }
 
@@ -260,22 +277,52 @@ fn job_id(text: &str) -> Result<JobId, Status> {
     job_id_from_text(text).map_err(refused)
 }
 
-fn new_job(header: SubmitHeader) -> Result<NewJob, WireError> {
+/// What a header asks for.
+fn wanted(mut header: SubmitHeader) -> Result<Wanted, WireError> {
+    let ingest = header.ingest.take();
     let draft = match &header.spec {
         Some(spec) => draft_from_wire(spec)?,
+        None if ingest.is_some() => SpecDraft::default(),
         None => SpecDraft::plays(),
     };
+    Spec::refuse_rows(&draft)?;
     if header.name.len() > MAX_NAME_BYTES {
         let problem = format!("at most {MAX_NAME_BYTES} bytes");
         return Err(WireError::Field { field: "header.name", problem });
     }
     let name = if header.name.is_empty() { "unnamed".to_owned() } else { header.name };
-    Ok(NewJob {
-        priority: priority_from_wire(header.priority)?,
-        expected: (header.size_hint > 0).then_some(header.size_hint),
-        keep_input: header.keep_input,
-        ..NewJob::new(name, Spec::try_from(draft)?)
-    })
+    let priority = priority_from_wire(header.priority)?;
+    let expected = (header.size_hint > 0).then_some(header.size_hint);
+    let keep_input = header.keep_input;
+    let Some(ingest) = ingest else {
+        let new = NewJob::new(name, Spec::try_from(draft)?);
+        return Ok(NewJob { priority, expected, keep_input, ..new }.into());
+    };
+    let SpecDraft { delimiter, max_rejects, .. } = draft;
+    if draft != (SpecDraft { delimiter, max_rejects, ..SpecDraft::default() }) {
+        let problem = "a file that fills a table is not totalled".to_owned();
+        return Err(WireError::Field { field: "header.spec", problem });
+    }
+    Ok(Wanted::Ingest(NewIngest {
+        mode: ingest_mode_from_wire(ingest.mode)?,
+        preset: (!ingest.preset.is_empty()).then_some(ingest.preset),
+        key: ingest.key,
+        delimiter,
+        max_rejects,
+        priority,
+        expected,
+        keep_input,
+        ..NewIngest::new(name, ingest.table)
+    }))
+}
+
+/// The next bytes of an input.
+async fn next_data(frames: &mut Incoming) -> Result<Option<Bytes>, Status> {
+    match next(frames).await? {
+        Some(Part::Data(data)) => Ok(Some(data)),
+        Some(Part::Header(_) | Part::Packed(_)) => Err(refused(WireError::Missing("data"))),
+        None => Ok(None),
+    }
 }
 
 async fn next(frames: &mut Incoming) -> Result<Option<Part>, Status> {

@@ -8,6 +8,7 @@ mod jobs;
 mod listen;
 mod metrics;
 mod stream;
+mod tables;
 mod views;
 mod watch;
 
@@ -17,12 +18,13 @@ use axum::middleware::from_fn;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use tally_common::limits::MAX_MESSAGE_BYTES;
+use tally_common::limits::{MAX_MESSAGE_BYTES, MAX_TABLE_MESSAGE_BYTES};
 use tally_proto::channel::{
     CONNECTION_WINDOW, HTTP2_FRAME, KEEPALIVE, KEEPALIVE_TIMEOUT, STREAM_WINDOW,
 };
 use tally_proto::v1::cluster_server::ClusterServer;
 use tally_proto::v1::jobs_server::JobsServer;
+use tally_proto::v1::tables_server::TablesServer;
 
 pub use listen::Listener;
 
@@ -64,6 +66,9 @@ pub async fn serve(
 /// Never: the descriptors are compiled in.
 pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
+    let tables = TablesServer::new(tables::TablesService(jobs.tables().clone()))
+        .max_decoding_message_size(MAX_TABLE_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_TABLE_MESSAGE_BYTES);
     let (jobs, cluster) = (
         jobs::JobsService(jobs),
         cluster::ClusterService { cluster, share_spool: config.share_spool },
@@ -76,6 +81,7 @@ pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     health.set_serving::<JobsServer<jobs::JobsService>>().await;
+    health.set_serving::<TablesServer<tables::TablesService>>().await;
     health.set_serving::<ClusterServer<cluster::ClusterService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tally_proto::FILE_DESCRIPTOR_SET)
@@ -84,7 +90,7 @@ pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
         // The descriptors are compiled in: they are what protox made of our own files.
         .expect("the compiled-in descriptors are valid");
     let routes = Routes::new(health_service).add_service(reflection);
-    let routes = routes.add_service(cluster).add_service(jobs);
+    let routes = routes.add_service(cluster).add_service(jobs).add_service(tables);
     let routes = bulk::add(routes.into_axum_router(), of_jobs, of_cluster);
     routes.layer(from_fn(metrics::count)).into()
 }

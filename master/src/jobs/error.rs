@@ -12,6 +12,7 @@ use crate::coordinator::{OpenError, Stopped};
 use crate::look::QueryError;
 use crate::spool::InputError;
 use crate::store::StoreError;
+use crate::tables::TablesError;
 
 /// Why a client's request can not be met.
 #[derive(Debug, Error)]
@@ -140,6 +141,9 @@ pub enum JobsError {
     /// A repair makes no sense.
     #[error("{0}")]
     Repair(String),
+    /// The table of an ingest.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),

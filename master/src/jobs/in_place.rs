@@ -12,7 +12,7 @@ use tracing::warn;
 use tally_common::api::JobState;
 use tally_common::id::JobId;
 
-use super::{Jobs, JobsError, NewJob, Upload};
+use super::{Jobs, JobsError, NewJob, Peek, Upload};
 use crate::config::Config;
 use crate::coordinator::{Message, Opened, Opening, Stopped};
 use crate::intake::Taken;
@@ -43,6 +43,19 @@ impl Jobs {
             // The first request has its answer when the file has been read; this one need not wait.
             Opening::Known(known) => Ok(Upload::known(known.job, permit)),
         }
+    }
+
+    /// The beginning of a file of this machine, if it may be read.
+    ///
+    /// # Errors
+    /// [`JobsError::InPlace`].
+    pub(super) async fn peek_in_place(&self, path: PathBuf) -> Result<Peek, JobsError> {
+        let config = self.config.clone();
+        let read = spawn_blocking(move || {
+            let (path, _) = find(&config, &path)?;
+            Ok(Peek::read(std::fs::File::open(&path)?)?)
+        });
+        read.await.map_err(|error| io::Error::other(error.to_string()))?
     }
 
     /// Reads the inputs on that were being read when the last process stopped.

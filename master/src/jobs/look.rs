@@ -77,6 +77,10 @@ impl Jobs {
     /// [`JobsError::NotFound`] and [`JobsError::State`], also for a result of a version that made none.
     pub async fn summary(&self, id: JobId) -> Result<Summary, JobsError> {
         let file = self.result(id).await?;
+        if file.job.ingest.is_some() {
+            let needs = "the report of an ingest has no charts; look at its table";
+            return Err(JobsError::State { job: id, state: file.job.state, needs });
+        }
         let path = summary_path(&self.folder(file.job.repaired_by.unwrap_or(id)));
         let json = tokio::fs::read(path).await.unwrap_or_default();
         serde_json::from_slice(&json).map_err(|error| {
@@ -143,6 +147,12 @@ impl Jobs {
     /// What has been counted so far; `None` where the job has ended.
     async fn so_far(&self, id: JobId) -> Result<Option<SoFar>, JobsError> {
         let so_far = self.ask(|reply| Message::SoFar { job: id, reply }).await?;
+        if so_far.as_ref().is_some_and(|so_far| so_far.spec.rows().is_some()) {
+            let state = self.get(id).await?.state;
+            let needs =
+                "an ingest has no partial result; its rows are in the table when it has ended";
+            return Err(JobsError::State { job: id, state, needs });
+        }
         match so_far {
             Some(so_far) if so_far.kept.is_empty() => {
                 let (state, needs) = (self.get(id).await?.state, "nothing of it is counted yet");

@@ -4,8 +4,10 @@
 mod download;
 mod error;
 mod in_place;
+mod ingest;
 mod list;
 mod look;
+mod peek;
 mod upload;
 mod view;
 
@@ -35,9 +37,11 @@ pub use crate::coordinator::NewJob;
 pub use crate::look::{MAX_ROWS, QueryError};
 pub use download::{Download, Keep};
 pub use error::JobsError;
+pub use ingest::{NewIngest, Wanted};
 pub use list::MAX_PAGE;
 pub(crate) use list::{Place, SortKey};
 pub(crate) use look::SoFar;
+pub use peek::Peek;
 pub use upload::Upload;
 pub use view::News;
 
@@ -182,7 +186,7 @@ impl Jobs {
             let needs = "a repair is deleted with the job that it repaired";
             return Err(JobsError::State { job, state: view.state, needs });
         }
-        let known = self.ask(|reply| Message::Delete { job, reply }).await?;
+        let known = self.ask(|reply| Message::Delete { job, reply }).await??;
         if known { Ok(()) } else { Err(JobsError::NotFound(job)) }
     }
 

@@ -15,6 +15,7 @@ mod kway;
 mod outline;
 mod parallel;
 mod ranges;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -37,6 +38,7 @@ pub(crate) use each::each_group;
 use outline::Outliner;
 pub use outline::{Mark, Outline};
 use ranges::Segment;
+pub(crate) use rows::each_row;
 
 /// Segments that are merged at once: each has a file and a block of 64 KiB a thread.
 const FAN_IN: usize = 256;

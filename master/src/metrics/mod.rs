@@ -16,7 +16,10 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::{MissedTickBehavior, interval};
 
-use tally_common::api::{ClusterCounts, DiskView, JobState, Priority, QueueView};
+use tally_common::api::{
+    ClusterCounts, DiskView, IngestCounts, JobState, OperationResult, Outcome as OperationOutcome,
+    Priority, QueueView,
+};
 
 pub(crate) use ledger::{command, event, fact};
 pub use names::{Kind, METRICS, Metric};
@@ -107,9 +110,10 @@ fn begin() {
 }
 
 /// Kinds of streams that somebody may listen to.
-const LISTENERS: [&str; 3] = ["events", "job_events", "socket_io"];
+const LISTENERS: [&str; 4] = ["events", "job_events", "socket_io", "table_changes"];
 
-/// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`.
+/// So many listeners more (or fewer) to a stream of events: `events`, `job_events`, `socket_io`,
+/// `table_changes`.
 pub fn listeners(kind: &'static str, delta: i32) {
     gauge!(names::LISTENERS, "kind" => kind).increment(delta);
 }
@@ -139,6 +143,32 @@ pub(crate) fn committed(took: Duration, failed: bool) {
     histogram!(names::STORE_COMMIT_SECONDS).record(took);
     if failed {
         counter!(names::STORE_FAILURES).increment(1);
+    }
+}
+
+/// Operations on tables have been answered.
+pub(crate) fn operations(results: &[OperationResult]) {
+    for outcome in OperationOutcome::ALL {
+        let count = results.iter().filter(|result| result.outcome == outcome).count() as u64;
+        if count > 0 {
+            counter!(names::TABLE_OPERATIONS, "outcome" => outcome.as_str()).increment(count);
+        }
+    }
+}
+
+/// An ingest has come from one count to another.
+pub(crate) fn ingested(now: &IngestCounts, before: Option<&IngestCounts>) {
+    let counts: [(&str, fn(&IngestCounts) -> u64); 4] = [
+        ("added", |counts| counts.added),
+        ("updated", |counts| counts.updated),
+        ("unchanged", |counts| counts.unchanged),
+        ("deleted", |counts| counts.deleted),
+    ];
+    for (what, of) in counts {
+        let more = of(now).saturating_sub(before.map_or(0, of));
+        if more > 0 {
+            counter!(names::TABLE_INGESTED_ROWS, "change" => what).increment(more);
+        }
     }
 }
 

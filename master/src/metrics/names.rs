@@ -130,6 +130,10 @@ metrics! {
         "Seconds that it took to make a batch of facts durable.";
     STORE_FAILURES = "tally_store_failures_total", Kind::Counter, [],
         "Batches that could not be made durable, and were tried again.";
+    TABLE_OPERATIONS = "tally_table_operations_total", Kind::Counter, ["outcome"],
+        "Operations on tables that were answered, repeated ones included.";
+    TABLE_INGESTED_ROWS = "tally_table_ingested_rows_total", Kind::Counter, ["change"],
+        "Rows that ingests have applied to tables, or found unchanged.";
     HTTP_REQUESTS = "tally_http_requests_total", Kind::Counter, ["route", "method", "status"],
         "HTTP requests, by the pattern of their route and the class of their status.";
     HTTP_REQUEST_SECONDS = "tally_http_request_seconds", Kind::Histogram(REQUESTS), ["route", "method"],

@@ -1,15 +1,23 @@
 //! Pages of ended jobs.
 
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use std::fmt::Write as _;
 
 use tally_common::api::{JobQuery, JobSort, JobView};
+use tally_common::spec::KeyKind;
 
-use super::read::{from_json, get, job_id};
-use super::{Store, StoreError};
+use super::line::{Columns, lines};
+use super::read::{from_json, job_id};
+use super::{Dialect, Param, Store, StoreError};
 use crate::jobs::{Place, SortKey};
 
 /// An ended job and where it stands in the order that was asked for.
 pub(crate) type Placed = (Place, JobView);
+
+/// A page by a number, and one by a text.
+const BY_NUMBER: Columns = &[("id", KeyKind::Text), ("view", KeyKind::Text), PLACE_NUMBER];
+const BY_TEXT: Columns =
+    &[("id", KeyKind::Text), ("view", KeyKind::Text), ("place", KeyKind::Text)];
+const PLACE_NUMBER: (&str, KeyKind) = ("place", KeyKind::Integer);
 
 impl Store {
     /// The ended jobs that a query wants, behind `after`, at most `limit` of them.
@@ -20,71 +28,78 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Placed>, StoreError> {
         // Each is a column or an expression of them that never is null: text or a number.
-        let key = match query.sort {
-            JobSort::Opened => "id",
-            JobSort::Ended => "ended_ms",
-            JobSort::Name => "name",
-            JobSort::Size => "coalesce(bytes, received_bytes)",
+        let (key, columns) = match query.sort {
+            JobSort::Opened => ("id", BY_TEXT),
+            JobSort::Ended => ("ended_ms", BY_NUMBER),
+            JobSort::Name => ("name", BY_TEXT),
+            JobSort::Size => ("coalesce(bytes, received_bytes)", BY_NUMBER),
         };
-        let mut sql = QueryBuilder::<Sqlite>::new("select id, view, ");
-        sql.push(key).push(" as place from jobs where view is not null");
-        conditions(query, &mut sql);
+        let sql = format!("select id, view, {key} as place from jobs where view is not null");
+        let mut sql = Sql { text: sql, params: Vec::new() };
+        conditions(query, self.db().dialect(), &mut sql);
         let (than, order) = if query.ascending { (">", "asc") } else { ("<", "desc") };
         if let Some(after) = after {
-            sql.push(" and (").push(key).push(", id) ").push(than).push(" (");
-            match &after.key {
-                SortKey::Text(text) => sql.push_bind(text.clone()),
-                SortKey::Number(number) => {
-                    sql.push_bind(i64::try_from(*number).unwrap_or(i64::MAX))
-                }
-            };
-            sql.push(", ").push_bind(after.id.to_string()).push(")");
+            let key_of_after = sql.given(match &after.key {
+                SortKey::Text(text) => Param::text(text),
+                SortKey::Number(number) => Param::int(*number),
+            });
+            let id = sql.given(Param::text(&after.id.to_string()));
+            sql.push(format_args!(" and ({key}, id) {than} ({key_of_after}, {id})"));
         }
-        sql.push(" order by place ").push(order).push(", id ").push(order);
-        sql.push(" limit ").push_bind(limit);
-        let rows = sql.build().fetch_all(&self.0).await?;
-        let placed = rows.iter().map(|row| {
-            let id = job_id(get(row, "id")?)?;
+        let limit = sql.given(Param::int(limit.into()));
+        sql.push(format_args!(" order by place {order}, id {order} limit {limit}"));
+        let placed = lines(self, sql.text, &sql.params, columns).await?.into_iter().map(|line| {
+            let id = job_id(line.text("id")?)?;
             let key = match query.sort {
-                JobSort::Opened | JobSort::Name => SortKey::Text(row.try_get("place")?),
-                JobSort::Ended | JobSort::Size => {
-                    SortKey::Number(row.try_get::<i64, _>("place")?.unsigned_abs())
-                }
+                JobSort::Opened | JobSort::Name => SortKey::Text(line.text("place")?.to_owned()),
+                JobSort::Ended | JobSort::Size => SortKey::Number(line.number("place")?),
             };
-            Ok((Place { key, id }, from_json("a job", get(row, "view")?)?))
+            Ok((Place { key, id }, from_json("a job", line.text("view")?)?))
         });
         placed.collect()
     }
 }
 
-fn conditions(query: &JobQuery, sql: &mut QueryBuilder<Sqlite>) {
-    one_of("state", query.states.iter().map(|state| state.as_str()), sql);
-    one_of("priority", query.priorities.iter().map(|priority| priority.as_str()), sql);
-    if let Some(name) = &query.name {
-        sql.push(" and instr(lower(name), ").push_bind(name.to_ascii_lowercase()).push(") > 0");
+/// A statement in the making, and what it is given.
+struct Sql {
+    text: String,
+    params: Vec<Param>,
+}
+
+impl Sql {
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a String does not fail.
+        let _ = self.text.write_fmt(text);
     }
-    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    if let Some(from) = query.opened_from {
-        sql.push(" and opened_ms >= ").push_bind(ms(from));
-    }
-    if let Some(before) = query.opened_before {
-        sql.push(" and opened_ms < ").push_bind(ms(before));
+
+    /// Takes a parameter, and gives the name by which the statement has it.
+    fn given(&mut self, param: Param) -> String {
+        self.params.push(param);
+        format!("${}", self.params.len())
     }
 }
 
-fn one_of<'a>(
-    column: &'static str,
-    values: impl Iterator<Item = &'a str>,
-    sql: &mut QueryBuilder<Sqlite>,
-) {
-    let mut values = values.peekable();
-    if values.peek().is_none() {
-        return;
+fn conditions(query: &JobQuery, dialect: Dialect, sql: &mut Sql) {
+    one_of("state", query.states.iter().map(|state| state.as_str()), sql);
+    one_of("priority", query.priorities.iter().map(|priority| priority.as_str()), sql);
+    if let Some(name) = &query.name {
+        let name = sql.given(Param::text(&name.to_ascii_lowercase()));
+        let find = if dialect == Dialect::Sqlite { "instr" } else { "strpos" };
+        sql.push(format_args!(" and {find}(lower(name), {name}) > 0"));
     }
-    sql.push(" and ").push(column).push(" in (");
-    let mut list = sql.separated(", ");
-    for value in values {
-        list.push_bind(value.to_owned());
+    if let Some(from) = query.opened_from {
+        let from = sql.given(Param::int(from));
+        sql.push(format_args!(" and opened_ms >= {from}"));
     }
-    sql.push(")");
+    if let Some(before) = query.opened_before {
+        let before = sql.given(Param::int(before));
+        sql.push(format_args!(" and opened_ms < {before}"));
+    }
+}
+
+fn one_of<'a>(column: &str, values: impl Iterator<Item = &'a str>, sql: &mut Sql) {
+    let values: Vec<String> = values.map(|value| sql.given(Param::text(value))).collect();
+    if !values.is_empty() {
+        sql.push(format_args!(" and {column} in ({})", values.join(", ")));
+    }
 }

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use sqlx::{Sqlite, Transaction};
-
-use tally_common::api::{JobState, JobView, Priority};
+use tally_common::api::{IngestMode, JobState, JobView, Priority};
 use tally_common::id::{Attempt, JobId, TaskNumber};
 use tally_common::run::TaskTotals;
-use tally_common::spec::SpecDraft;
+use tally_common::spec::{KeyKind, SpecDraft};
+use tally_common::table::Value;
 
-use super::StoreError;
+use super::{Param, StoreError, Tx};
 use crate::coordinator::InputInfo;
 use crate::intake::Taken;
 
@@ -38,6 +37,7 @@ pub(crate) enum Row {
         resumable: bool,
         in_place: Option<PathBuf>,
         result_path: Option<PathBuf>,
+        ingest: Option<(String, IngestMode)>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
     },
@@ -96,87 +96,92 @@ pub(crate) enum Row {
     },
 }
 
-/// SQLite's integers have a sign. No number of bytes or records comes near its end; a checksum or a
-/// count that a slave invents is brought back to it.
-fn int(n: u64) -> i64 {
+/// The integers of a database have a sign. No number of bytes or records comes near its end; a checksum or
+/// a count that a slave invents is brought back to it.
+pub(super) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Nonsense { what, problem: error.to_string() })
+/// An id, as it is kept.
+pub(super) fn id(job: JobId) -> Param {
+    Param::text(&job.to_string())
 }
 
-type Write<'a, 'c> = &'a mut Transaction<'c, Sqlite>;
+fn maybe_int(n: Option<u64>) -> Param {
+    Param::Value(KeyKind::Integer, n.map_or(Value::Null, |n| Value::Integer(int(n))))
+}
+
+fn maybe_text(text: Option<&str>) -> Param {
+    text.map_or(Param::Value(KeyKind::Text, Value::Null), Param::text)
+}
+
+fn json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<Param, StoreError> {
+    let text = serde_json::to_string(value);
+    text.map(|text| Param::text(&text)).map_err(|error| StoreError::nonsense(what, error))
+}
+
+async fn run<const N: usize>(to: &mut Tx, sql: &str, params: [Param; N]) -> Result<(), StoreError> {
+    to.run(sql.to_owned(), &params).await?;
+    Ok(())
+}
 
 impl Row {
     /// Writes the row.
-    pub(super) async fn write(&self, to: Write<'_, '_>) -> Result<(), StoreError> {
+    pub(super) async fn write(&self, to: &mut Tx) -> Result<(), StoreError> {
         match self {
             Self::Opened { .. } => self.write_opened(to).await,
             Self::Key { key, job, fingerprint, created_ms } => {
                 let sql = "insert into keys (key, job, fingerprint, created_ms)
                     values ($1, $2, $3, $4) on conflict (key) do update
                     set job = excluded.job, fingerprint = excluded.fingerprint";
-                let query = sqlx::query(sql).bind(key).bind(job.to_string());
-                query.bind(fingerprint).bind(int(*created_ms)).execute(&mut **to).await?;
-                Ok(())
+                let (key, fingerprint) = (Param::text(key), Param::text(fingerprint));
+                run(to, sql, [key, id(*job), fingerprint, Param::int(*created_ms)]).await
             }
             Self::Input { job, number, info } => write_input(*job, *number, info, to).await,
             Self::Task { job, number, input, cut } => {
                 let sql = "insert into tasks (job, number, input, byte_offset, bytes, crc32c)
                     values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
-                let query = sqlx::query(sql).bind(job.to_string()).bind(*number).bind(*input);
-                let query = query.bind(int(cut.offset)).bind(int(cut.len)).bind(cut.crc32c);
-                query.execute(&mut **to).await?;
-                Ok(())
+                let (number, input) = (Param::int((*number).into()), Param::int((*input).into()));
+                let (offset, bytes) = (Param::int(cut.offset), Param::int(cut.len));
+                let crc32c = Param::int(cut.crc32c.into());
+                run(to, sql, [id(*job), number, input, offset, bytes, crc32c]).await
             }
             Self::Received { job, received } => {
                 let sql = "update jobs set received_bytes = $2, received_crc32c = $3 where id = $1";
-                let query = sqlx::query(sql).bind(job.to_string());
-                let query = query.bind(int(received.bytes)).bind(received.crc32c);
-                query.execute(&mut **to).await?;
-                Ok(())
+                let [bytes, crc32c] = taken(received);
+                run(to, sql, [id(*job), bytes, crc32c]).await
             }
-            Self::Complete { job, taken, received } => {
+            Self::Complete { job, taken: all, received } => {
                 let sql = "update jobs set state = 'running', bytes = $2, crc32c = $3,
                     received_bytes = $4, received_crc32c = $5 where id = $1 and ended_ms is null";
-                let query = sqlx::query(sql).bind(job.to_string());
-                let query = query.bind(int(taken.bytes)).bind(taken.crc32c);
-                let query = query.bind(int(received.bytes)).bind(received.crc32c);
-                query.execute(&mut **to).await?;
-                Ok(())
+                let ([bytes, crc32c], [sent, sent_crc32c]) = (taken(all), taken(received));
+                run(to, sql, [id(*job), bytes, crc32c, sent, sent_crc32c]).await
             }
             Self::Kept { job, number, kept } => write_kept(*job, *number, kept, to).await,
             Self::Lost { job, number } => {
                 let sql = "update tasks set records = null, rejects = null, blank_lines = null,
                     lines = null, groups = null, run_bytes = null, run_crc32c = null, slave = null,
                     attempt = null where job = $1 and number = $2";
-                sqlx::query(sql).bind(job.to_string()).bind(*number).execute(&mut **to).await?;
-                Ok(())
+                run(to, sql, [id(*job), Param::int((*number).into())]).await
             }
             Self::Ended { view, ended_ms } => write_view(view, Some(*ended_ms), to).await,
             Self::Revised { view } => write_view(view, None, to).await,
             Self::Deleted { job, gone_ms } => {
-                let sql = "delete from jobs where id = $1";
-                sqlx::query(sql).bind(job.to_string()).execute(&mut **to).await?;
+                run(to, "delete from jobs where id = $1", [id(*job)]).await?;
                 let sql = "insert into gone (job, gone_ms) values ($1, $2) on conflict do nothing";
-                let query = sqlx::query(sql).bind(job.to_string()).bind(int(*gone_ms));
-                query.execute(&mut **to).await?;
-                Ok(())
+                run(to, sql, [id(*job), Param::int(*gone_ms)]).await
             }
             Self::KeysExpired { before_ms } => {
+                let before = Param::int(*before_ms);
                 let sql = "delete from keys where created_ms < $1
                     and job not in (select id from jobs)";
-                sqlx::query(sql).bind(int(*before_ms)).execute(&mut **to).await?;
-                let sql = "delete from gone where gone_ms < $1";
-                sqlx::query(sql).bind(int(*before_ms)).execute(&mut **to).await?;
-                Ok(())
+                run(to, sql, [before.clone()]).await?;
+                run(to, "delete from gone where gone_ms < $1", [before]).await
             }
         }
     }
 
-    async fn write_opened(&self, to: Write<'_, '_>) -> Result<(), StoreError> {
+    async fn write_opened(&self, to: &mut Tx) -> Result<(), StoreError> {
         let Self::Opened {
             job,
             name,
@@ -188,6 +193,7 @@ impl Row {
             resumable,
             in_place,
             result_path,
+            ingest,
             repairs,
             first_task,
         } = self
@@ -195,60 +201,89 @@ impl Row {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
-            keep_input, resumable, repairs, first_task, in_place, result_path)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            keep_input, resumable, repairs, first_task, in_place, result_path,
+            ingest_table, ingest_mode)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             on conflict do nothing";
-        let query = sqlx::query(sql).bind(job.to_string()).bind(name).bind(priority.as_str());
-        let query = query.bind(json("a spec", spec)?).bind(int(*opened_ms));
-        let query = query.bind(expected.map(int)).bind(*keep_input).bind(*resumable);
-        let query = query.bind(repairs.map(|job| job.to_string())).bind(*first_task);
-        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-        let query = query.bind(in_place.as_ref().map(text)).bind(result_path.as_ref().map(text));
-        query.execute(&mut **to).await?;
-        Ok(())
+        let path = |path: &Option<PathBuf>| {
+            maybe_text(path.as_ref().map(|path| path.to_string_lossy()).as_deref())
+        };
+        let params = [
+            id(*job),
+            Param::text(name),
+            Param::text(priority.as_str()),
+            json("a spec", spec)?,
+            Param::int(*opened_ms),
+            maybe_int(*expected),
+            Param::int((*keep_input).into()),
+            Param::int((*resumable).into()),
+            maybe_text(repairs.map(|job| job.to_string()).as_deref()),
+            Param::int((*first_task).into()),
+            path(in_place),
+            path(result_path),
+            maybe_text(ingest.as_ref().map(|(table, _)| table.as_str())),
+            maybe_text(ingest.as_ref().map(|(_, mode)| mode.as_str())),
+        ];
+        run(to, sql, params).await
     }
+}
+
+fn taken(taken: &Taken) -> [Param; 2] {
+    [Param::int(taken.bytes), Param::int(taken.crc32c.into())]
 }
 
 async fn write_input(
     job: JobId,
     number: u32,
     info: &InputInfo,
-    to: Write<'_, '_>,
+    to: &mut Tx,
 ) -> Result<(), StoreError> {
     let sql = "insert into inputs (job, number, name, path, layout, columns, header_lines,
         header_bytes, header_crc32c) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict do nothing";
-    let query = sqlx::query(sql).bind(job.to_string()).bind(number).bind(&info.name);
-    let query = query.bind(info.path.to_string_lossy().into_owned());
-    let query = query.bind(json("a layout", &info.layout)?).bind(json("columns", &info.columns)?);
-    let query = query.bind(int(info.header_lines)).bind(int(info.header.bytes));
-    query.bind(info.header.crc32c).execute(&mut **to).await?;
-    Ok(())
+    let [header_bytes, header_crc32c] = taken(&info.header);
+    let params = [
+        id(job),
+        Param::int(number.into()),
+        Param::text(&info.name),
+        Param::text(&info.path.to_string_lossy()),
+        json("a layout", &info.layout)?,
+        json("columns", &info.columns)?,
+        Param::int(info.header_lines),
+        header_bytes,
+        header_crc32c,
+    ];
+    run(to, sql, params).await
 }
 
 async fn write_kept(
     job: JobId,
     number: TaskNumber,
     kept: &KeptRow,
-    to: Write<'_, '_>,
+    to: &mut Tx,
 ) -> Result<(), StoreError> {
     let TaskTotals { records, rejects, blank_lines, lines, .. } = kept.totals;
     let sql = "update tasks set records = $3, rejects = $4, blank_lines = $5, lines = $6,
         groups = $7, run_bytes = $8, run_crc32c = $9, slave = $10, attempt = $11
         where job = $1 and number = $2";
-    let query = sqlx::query(sql).bind(job.to_string()).bind(number);
-    let query = query.bind(int(records)).bind(int(rejects)).bind(int(blank_lines));
-    let query = query.bind(int(lines)).bind(int(kept.groups)).bind(int(kept.run.0));
-    query.bind(kept.run.1).bind(&kept.slave).bind(kept.attempt).execute(&mut **to).await?;
-    Ok(())
+    let params = [
+        id(job),
+        Param::int(number.into()),
+        Param::int(records),
+        Param::int(rejects),
+        Param::int(blank_lines),
+        Param::int(lines),
+        Param::int(kept.groups),
+        Param::int(kept.run.0),
+        Param::int(kept.run.1.into()),
+        Param::text(&kept.slave),
+        Param::int(kept.attempt.into()),
+    ];
+    run(to, sql, params).await
 }
 
 /// Writes an ended job as it is shown; `ended_ms` where it ends now.
-async fn write_view(
-    view: &JobView,
-    ended_ms: Option<u64>,
-    to: Write<'_, '_>,
-) -> Result<(), StoreError> {
+async fn write_view(view: &JobView, ended_ms: Option<u64>, to: &mut Tx) -> Result<(), StoreError> {
     debug_assert!(matches!(
         view.state,
         JobState::Succeeded | JobState::Failed | JobState::Cancelled
@@ -256,10 +291,16 @@ async fn write_view(
     let sql = "update jobs set state = $2, error = $3, records = $4, rejected = $5, rows = $6,
         result_sha256 = $7, view = $8, ended_ms = coalesce(ended_ms, $9) where id = $1";
     let result = view.result.as_ref();
-    let query = sqlx::query(sql).bind(view.id.to_string()).bind(view.state.as_str());
-    let query = query.bind(&view.error).bind(int(view.receipt.records));
-    let query = query.bind(int(view.receipt.rejected)).bind(result.map(|result| int(result.rows)));
-    let query = query.bind(result.map(|result| result.sha256.clone()));
-    query.bind(json("a job", view)?).bind(ended_ms.map(int)).execute(&mut **to).await?;
-    Ok(())
+    let params = [
+        id(view.id),
+        Param::text(view.state.as_str()),
+        maybe_text(view.error.as_deref()),
+        Param::int(view.receipt.records),
+        Param::int(view.receipt.rejected),
+        maybe_int(result.map(|result| result.rows)),
+        maybe_text(result.map(|result| &*result.sha256)),
+        json("a job", view)?,
+        maybe_int(ended_ms),
+    ];
+    run(to, sql, params).await
 }

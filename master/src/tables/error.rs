@@ -68,6 +68,9 @@ pub enum TablesError {
         /// How many are taken.
         most: usize,
     },
+    /// The store failed while operations were applied.
+    #[error("{0}; send the operations again, those that were applied are not applied twice")]
+    Failed(String),
     /// An ingest can not go on.
     #[error("{0}")]
     Ingest(String),

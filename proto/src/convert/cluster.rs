@@ -106,7 +106,8 @@ impl Assignment {
             delimiter: self.layout.delimiter.byte().into(),
             fields: self.layout.fields,
             keys: self.layout.keys.clone(),
-            values_plus_one: self.layout.values.iter().map(|v| v.map_or(0, |v| v + 1)).collect(),
+            values_plus_one: plus_one(&self.layout.values),
+            rows_plus_one: plus_one(&self.layout.rows),
         };
         v1::Assign {
             message_id: uuid_to_bytes(self.message_id.uuid()),
@@ -149,6 +150,11 @@ impl TryFrom<v1::Assign> for Assignment {
     }
 }
 
+/// Indices of which some are not there, as the wire has them.
+fn plus_one(indices: &[Option<u32>]) -> Vec<u32> {
+    indices.iter().map(|index| index.map_or(0, |index| index + 1)).collect()
+}
+
 fn layout_from_wire(wire: v1::Layout, spec: &Spec) -> Result<Layout, WireError> {
     let keys_fit = wire.keys.len() == spec.group_by().len();
     let values_fit = wire.values_plus_one.len() == spec.aggregates().len();
@@ -157,7 +163,11 @@ fn layout_from_wire(wire: v1::Layout, spec: &Spec) -> Result<Layout, WireError> 
         wire.keys.iter().all(|i| *i < wire.fields) && wire.values_plus_one.iter().all(within);
     let columns = spec.aggregates().iter().zip(&wire.values_plus_one);
     let counts_fit = columns.clone().all(|(a, v)| a.column.is_some() == (*v > 0));
-    if !(keys_fit && values_fit && inside && counts_fit) {
+    let rows = spec.rows().unwrap_or_default();
+    let rows_fit = rows.len() == wire.rows_plus_one.len()
+        && wire.rows_plus_one.iter().all(within)
+        && rows.iter().zip(&wire.rows_plus_one).all(|(column, at)| column.nullable || *at > 0);
+    if !(keys_fit && values_fit && inside && counts_fit && rows_fit) {
         return Err(wrong("assign.layout", "does not fit the spec"));
     }
     Ok(Layout {
@@ -165,6 +175,7 @@ fn layout_from_wire(wire: v1::Layout, spec: &Spec) -> Result<Layout, WireError> 
         fields: wire.fields,
         keys: wire.keys,
         values: wire.values_plus_one.into_iter().map(|v| v.checked_sub(1)).collect(),
+        rows: wire.rows_plus_one.into_iter().map(|at| at.checked_sub(1)).collect(),
     })
 }
 
@@ -323,9 +334,46 @@ impl v1::Welcome {
 
 #[cfg(test)]
 mod tests {
+    use tally_common::dialect::Delimiter;
+    use tally_common::spec::SpecDraft;
+    use tally_common::table::TableDraft;
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn layouts_of_rows_come_back_if_they_fit() {
+        let mut table = TableDraft::plays();
+        table.columns[2].nullable = true;
+        let draft = SpecDraft::of_table(&table.try_into().unwrap());
+        let spec = Spec::try_from(draft).unwrap();
+        let layout = Layout {
+            delimiter: Delimiter::Tab,
+            fields: 4,
+            keys: vec![3, 1],
+            values: vec![None],
+            rows: vec![Some(3), Some(1), None],
+        };
+        let id = JobId::from_uuid(Uuid::from_u128(1));
+        let assignment = Assignment {
+            message_id: MessageId::of_task(id, 0),
+            job: id,
+            number: 0,
+            attempt: 1,
+            bytes: 10,
+            crc32c: 0,
+            spec,
+            layout: layout.clone(),
+            trace: None,
+        };
+        let wire = assignment.to_wire();
+        assert_eq!(Assignment::try_from(wire.clone()).unwrap().layout, layout);
+        for rows in [vec![], vec![4, 2], vec![4, 0, 0], vec![4, 2, 5]] {
+            let mut wrong = wire.clone();
+            wrong.layout.as_mut().unwrap().rows_plus_one = rows;
+            assert!(Assignment::try_from(wrong).is_err());
+        }
+    }
 
     #[test]
     fn a_master_takes_what_its_welcome_names() {

@@ -6,6 +6,7 @@ use tally_common::api::{
 };
 use tally_common::id::{JobId, SessionId, SlaveId};
 
+use super::ingest::{ingest_from_wire, ingest_to_wire};
 use super::{WireError, draft_from_wire, draft_to_wire, wrong};
 use crate::v1;
 
@@ -98,6 +99,7 @@ pub fn job_to_wire(job: &JobView) -> v1::Job {
         input_lost: job.input_lost,
         in_place: job.in_place.clone().unwrap_or_default(),
         result_path: job.result_path.clone().unwrap_or_default(),
+        ingest: job.ingest.as_ref().map(ingest_to_wire),
     }
 }
 
@@ -205,7 +207,7 @@ pub fn job_from_wire(wire: v1::Job) -> Result<JobView, WireError> {
         repairs: optional_job_id(&wire.repairs)?,
         repaired_by: optional_job_id(&wire.repaired_by)?,
         input_lost: wire.input_lost,
-        ingest: None,
+        ingest: wire.ingest.map(ingest_from_wire).transpose()?,
         in_place: some(wire.in_place),
         result_path: some(wire.result_path),
     })

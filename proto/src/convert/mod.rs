@@ -2,13 +2,18 @@
 
 mod cluster;
 mod event;
+mod ingest;
 mod jobs;
 mod list;
 mod look;
+mod operation;
 mod receipt;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod spec;
+mod table;
+mod value;
 mod view;
 
 use thiserror::Error;
@@ -18,6 +23,7 @@ use tally_common::spec::SpecError;
 
 pub use cluster::{Assignment, PartialHead, SlaveHello};
 pub use event::{ClusterEvent, Snapshot, event_from_wire, event_to_wire};
+pub use ingest::{ingest_mode_from_wire, ingest_mode_to_wire};
 pub use jobs::{
     job_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire,
     priority_to_wire,
@@ -28,8 +34,21 @@ pub use look::{
     look_from_wire, look_query_from_wire, look_query_to_wire, look_to_wire, summary_from_wire,
     summary_to_wire,
 };
+pub use operation::{
+    change_from_wire, change_to_wire, operation_from_wire, operation_to_wire, outcome_from_wire,
+    outcome_to_wire,
+};
 pub use receipt::{full_receipt_from_wire, full_receipt_to_wire};
+pub use rows::{
+    groups_from_wire, groups_query_from_wire, groups_query_to_wire, groups_to_wire, rows_from_wire,
+    rows_query_from_wire, rows_query_to_wire, rows_to_wire, table_row_from_wire, table_row_to_wire,
+};
 pub use spec::{draft_from_wire, draft_to_wire};
+pub use table::{
+    recount_from_wire, recount_to_wire, table_draft_from_wire, table_draft_to_wire,
+    table_from_wire, table_to_wire,
+};
+pub use value::{cell_to_wire, value_from_wire, value_to_wire};
 pub use view::{
     cluster_from_wire, cluster_to_wire, history_from_wire, history_to_wire, task_from_wire,
     task_to_wire,

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use tally_common::api::{
-    ClusterCounts, ClusterView, DiskView, JobState, JobView, MemoryView, Priority, Progress,
-    QueueView, Receipt, RejectView, ResultInfo, Share, SlaveView, TaskCounts, Total,
+    ClusterCounts, ClusterView, DiskView, IngestCounts, IngestMode, IngestView, JobState, JobView,
+    MemoryView, Priority, Progress, QueueView, Receipt, RejectView, ResultInfo, Share, SlaveView,
+    TaskCounts, Total,
 };
 use tally_common::id::{JobId, SessionId, SlaveId};
 use tally_common::spec::SpecDraft;
@@ -27,7 +28,19 @@ pub(super) fn job(number: u128) -> JobView {
         error: some("none"),
         waiting_for: some("a slave"),
         input_lost: true,
-        ingest: None,
+        ingest: Some(IngestView {
+            table: "plays".to_owned(),
+            mode: IngestMode::Replace,
+            counts: IngestCounts {
+                keys: 9,
+                added: 2,
+                updated: 3,
+                unchanged: 4,
+                deleted: 5,
+                repeated_keys: 6,
+                replaced_records: 7,
+            },
+        }),
         in_place: some("/in"),
         result_path: some("/out"),
         progress: Progress::new(1000, Some(2000), 900, 500, 40),

@@ -1,7 +1,7 @@
 //! Specs on the wire.
 
 use tally_common::dialect::Delimiter;
-use tally_common::spec::{Aggregate, AggregateOp, KeyColumn, KeyKind, Order, SpecDraft};
+use tally_common::spec::{Aggregate, AggregateOp, KeyColumn, KeyKind, Order, RowColumn, SpecDraft};
 
 use super::{WireError, wrong};
 use crate::v1;
@@ -17,6 +17,7 @@ pub fn draft_to_wire(draft: &SpecDraft) -> v1::Spec {
         } as i32,
         delimiter: draft.delimiter.map_or(0, |delimiter| delimiter.byte().into()),
         max_rejects: draft.max_rejects.to_string(),
+        rows: draft.rows.iter().flatten().map(row_to_wire).collect(),
     }
 }
 
@@ -41,7 +42,10 @@ pub fn draft_from_wire(wire: &v1::Spec) -> Result<SpecDraft, WireError> {
             "" => Default::default(),
             text => text.parse()?,
         },
-        rows: None,
+        rows: match &wire.rows[..] {
+            [] => None,
+            rows => Some(rows.iter().map(row_from_wire).collect::<Result<_, _>>()?),
+        },
     })
 }
 
@@ -53,25 +57,48 @@ pub(super) fn delimiter(field: &'static str, byte: u32) -> Result<Delimiter, Wir
 }
 
 fn key_to_wire(key: &KeyColumn) -> v1::KeyColumn {
-    let kind = match key.kind {
-        KeyKind::Text => v1::KeyKind::Text,
-        KeyKind::Integer => v1::KeyKind::Integer,
-        KeyKind::Date => v1::KeyKind::Date,
-    };
-    v1::KeyColumn { name: key.name.clone(), kind: kind as i32 }
+    v1::KeyColumn { name: key.name.clone(), kind: kind_to_wire(key.kind) as i32 }
 }
 
 fn key_from_wire(wire: &v1::KeyColumn) -> Result<KeyColumn, WireError> {
-    let kind = match v1::KeyKind::try_from(wire.kind) {
-        Ok(v1::KeyKind::Unspecified | v1::KeyKind::Text) => KeyKind::Text,
-        Ok(v1::KeyKind::Integer) => KeyKind::Integer,
-        Ok(v1::KeyKind::Date) => KeyKind::Date,
-        Err(_) => return Err(wrong("spec.group_by.kind", "unknown value")),
-    };
+    let kind =
+        kind_from_wire(wire.kind).ok_or_else(|| wrong("spec.group_by.kind", "unknown value"))?;
     Ok(KeyColumn { name: wire.name.clone(), kind })
 }
 
-fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
+pub(super) fn kind_to_wire(kind: KeyKind) -> v1::KeyKind {
+    match kind {
+        KeyKind::Text => v1::KeyKind::Text,
+        KeyKind::Integer => v1::KeyKind::Integer,
+        KeyKind::Date => v1::KeyKind::Date,
+    }
+}
+
+/// `None` for a kind that this build does not know.
+pub(super) fn kind_from_wire(wire: i32) -> Option<KeyKind> {
+    match v1::KeyKind::try_from(wire).ok()? {
+        v1::KeyKind::Unspecified | v1::KeyKind::Text => Some(KeyKind::Text),
+        v1::KeyKind::Integer => Some(KeyKind::Integer),
+        v1::KeyKind::Date => Some(KeyKind::Date),
+    }
+}
+
+fn row_to_wire(column: &RowColumn) -> v1::RowColumn {
+    v1::RowColumn {
+        name: column.name.clone(),
+        kind: kind_to_wire(column.kind) as i32,
+        nullable: column.nullable,
+        max_bytes: column.max_bytes,
+    }
+}
+
+fn row_from_wire(wire: &v1::RowColumn) -> Result<RowColumn, WireError> {
+    let kind = kind_from_wire(wire.kind).ok_or_else(|| wrong("spec.rows.kind", "unknown value"))?;
+    let (name, nullable, max_bytes) = (wire.name.clone(), wire.nullable, wire.max_bytes);
+    Ok(RowColumn { name, kind, nullable, max_bytes })
+}
+
+pub(super) fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
     let op = match aggregate.op {
         AggregateOp::Sum => v1::AggregateOp::Sum,
         AggregateOp::Count => v1::AggregateOp::Count,
@@ -82,7 +109,7 @@ fn aggregate_to_wire(aggregate: &Aggregate) -> v1::Aggregate {
     v1::Aggregate { op: op as i32, column, name: aggregate.name.clone() }
 }
 
-fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
+pub(super) fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
     let op = match v1::AggregateOp::try_from(wire.op) {
         Ok(v1::AggregateOp::Sum) => AggregateOp::Sum,
         Ok(v1::AggregateOp::Count) => AggregateOp::Count,
@@ -99,6 +126,7 @@ fn aggregate_from_wire(wire: &v1::Aggregate) -> Result<Aggregate, WireError> {
 #[cfg(test)]
 mod tests {
     use tally_common::spec::MaxRejects;
+    use tally_common::table::TableDraft;
 
     use super::*;
 
@@ -109,6 +137,15 @@ mod tests {
             draft.order = Order::FirstSeen;
             draft.delimiter = Some(Delimiter::Tab);
             draft.max_rejects = MaxRejects::PartsPerMillion(5_000);
+            assert_eq!(draft_from_wire(&draft_to_wire(&draft)), Ok(draft));
+        }
+    }
+
+    #[test]
+    fn rows_come_back() {
+        for mut table in [TableDraft::plays(), TableDraft::products()] {
+            table.columns[2].nullable = true;
+            let draft = SpecDraft::of_table(&table.try_into().unwrap());
             assert_eq!(draft_from_wire(&draft_to_wire(&draft)), Ok(draft));
         }
     }

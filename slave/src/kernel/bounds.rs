@@ -19,6 +19,8 @@ pub struct Bounds {
     pub dictionary_bytes: usize,
     /// Keys in each dictionary.
     pub dictionary_keys: usize,
+    /// Bytes of rows that are kept whole, and of what it takes to sort them.
+    pub row_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -31,6 +33,7 @@ impl Default for Bounds {
             log_bytes: 64 << 20,
             dictionary_bytes: 96 << 20,
             dictionary_keys: 4 << 20,
+            row_bytes: 192 << 20,
         }
     }
 }

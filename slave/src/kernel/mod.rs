@@ -6,6 +6,9 @@
 //! feed ─▶ window ─▶ scan::split ─▶ batch: fields ─▶ dictionary ─▶ dense cells or log ─▶ flush ─▶ sink
 //! ```
 //!
+//! Where the records are rows of a table, they are kept instead of counted: what comes after the index
+//! is then in [`rows`], and everything before it the same.
+//!
 //! Windows are indexed where they lie in the caller's bytes; only the unfinished record at the end of
 //! a piece is copied. Keys become small numbers by a dictionary for each part of a key, so that what
 //! is hashed and sorted are the distinct keys and never the groups. Memory is bounded (see
@@ -24,6 +27,7 @@ mod parse;
 mod plan;
 mod radix;
 mod rejects;
+mod rows;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -34,14 +38,15 @@ use tally_common::dialect::Layout;
 use tally_common::id::TaskNumber;
 use tally_common::limits::MAX_RECORD_BYTES;
 use tally_common::run::{GroupSink, TaskTotals};
-use tally_common::scan::{FieldIndex, split};
+use tally_common::scan::{FieldIndex, Split, split};
 use tally_common::spec::Spec;
 use thiserror::Error;
 
 pub use self::bounds::Bounds;
 use self::counter::Counter;
 use self::field::Window;
-use self::plan::TaskPlan;
+use self::plan::{JobPlan, TaskPlan};
+use self::rows::RowKeeper;
 
 /// Why a task could not be counted. The kernel can begin another.
 #[derive(Debug, Error)]
@@ -63,9 +68,67 @@ pub enum KernelError {
     NoTask,
 }
 
+/// What becomes of the records of a job.
+enum Counting {
+    /// They are totalled.
+    Groups(Box<Counter>),
+    /// They are rows of a table.
+    Rows(RowKeeper),
+}
+
+impl Counting {
+    fn of(spec: &Spec, bounds: Bounds) -> Self {
+        match spec.rows() {
+            None => Self::Groups(Box::new(Counter::new(spec, bounds))),
+            Some(rows) => Self::Rows(RowKeeper::new(spec, rows, &bounds)),
+        }
+    }
+
+    fn job(&self) -> &JobPlan {
+        match self {
+            Self::Groups(counter) => &counter.job,
+            Self::Rows(keeper) => &keeper.job,
+        }
+    }
+
+    fn begin(&mut self, plan: &TaskPlan) {
+        match self {
+            Self::Groups(counter) => counter.begin(plan),
+            Self::Rows(keeper) => keeper.begin(),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            Self::Groups(counter) => counter.position(),
+            Self::Rows(keeper) => keeper.position(),
+        }
+    }
+
+    fn count<S: GroupSink>(
+        &mut self,
+        plan: &TaskPlan,
+        window: Window<'_>,
+        split: Split,
+        sink: &mut S,
+    ) -> io::Result<()> {
+        match self {
+            Self::Groups(counter) => counter.count(plan, window, split, sink),
+            Self::Rows(keeper) => keeper.take(plan, window, split, sink),
+        }
+    }
+
+    fn finish<S: GroupSink>(&mut self, sink: &mut S) -> io::Result<TaskTotals> {
+        match self {
+            Self::Groups(counter) => counter.finish(sink),
+            Self::Rows(keeper) => keeper.finish(sink),
+        }
+    }
+}
+
 /// Counts tasks of one job, one after another; keeps its dictionaries between them.
 pub struct Kernel {
-    counter: Counter,
+    counter: Counting,
     task: Option<TaskPlan>,
     index: FieldIndex,
     /// Bytes to index at once: more than usual while a record does not fit.
@@ -91,7 +154,7 @@ impl Kernel {
         Self {
             window: bounds.window_bytes,
             usual_window: bounds.window_bytes,
-            counter: Counter::new(spec, bounds),
+            counter: Counting::of(spec, bounds),
             task: None,
             index: FieldIndex::default(),
             carry: Vec::new(),
@@ -106,7 +169,8 @@ impl Kernel {
     /// [`KernelError::BadLayout`].
     pub fn begin(&mut self, number: TaskNumber, layout: &Layout) -> Result<(), KernelError> {
         self.task = None;
-        let plan = TaskPlan::of(&self.counter.job, number, layout).ok_or(KernelError::BadLayout)?;
+        let plan =
+            TaskPlan::of(self.counter.job(), number, layout).ok_or(KernelError::BadLayout)?;
         self.counter.begin(&plan);
         self.task = Some(plan);
         self.carry.clear();

@@ -25,6 +25,8 @@ pub(super) struct JobPlan {
     pub(super) tail: TailMode,
     pub(super) aggregates: Aggregates,
     pub(super) first_seen: bool,
+    /// Columns of the table that the records are rows of; 0 where they are none.
+    pub(super) rows: usize,
 }
 
 impl JobPlan {
@@ -41,6 +43,7 @@ impl JobPlan {
             tail,
             aggregates: Aggregates::of(spec),
             first_seen: spec.order() == Order::FirstSeen,
+            rows: spec.rows().map_or(0, <[_]>::len),
         }
     }
 }
@@ -57,6 +60,8 @@ pub(super) struct TaskPlan {
     /// For each aggregate, which of `values` it takes; one past their end is the constant 1 that a
     /// count sums up.
     pub(super) sources: Vec<usize>,
+    /// For each column of the table its column, if the input has it.
+    pub(super) rows: Vec<Option<usize>>,
 }
 
 impl TaskPlan {
@@ -65,7 +70,8 @@ impl TaskPlan {
         let fields = layout.fields as usize;
         let ops = job.aggregates.ops();
         let fits = layout.keys.len() == job.kinds.len() && layout.values.len() == ops.len();
-        let columns = layout.keys.iter().chain(layout.values.iter().flatten());
+        let fits = fits && layout.rows.len() == job.rows;
+        let columns = layout.keys.iter().chain(layout.values.iter().chain(&layout.rows).flatten());
         if fields == 0 || !fits || columns.into_iter().any(|&column| column >= layout.fields) {
             return None;
         }
@@ -88,7 +94,9 @@ impl TaskPlan {
             *source = (*source).min(values.len());
         }
         let keys = layout.keys.iter().map(|&column| column as usize).collect();
-        Some(Self { number, delimiter: layout.delimiter.byte(), fields, keys, values, sources })
+        let rows = layout.rows.iter().map(|column| column.map(|column| column as usize)).collect();
+        let delimiter = layout.delimiter.byte();
+        Some(Self { number, delimiter, fields, keys, values, sources, rows })
     }
 }
 

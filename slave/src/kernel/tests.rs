@@ -101,15 +101,15 @@ impl GroupSink for Collector {
 }
 
 /// A record's place: start, end without its terminator, line, whether a quote is open at its end.
-struct Place {
-    start: usize,
-    end: usize,
-    line: u64,
-    open: bool,
+pub(super) struct Place {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) line: u64,
+    pub(super) open: bool,
 }
 
 /// Finds records in the dullest way.
-fn places(input: &[u8], delimiter: u8) -> (Vec<Place>, u64) {
+pub(super) fn places(input: &[u8], delimiter: u8) -> (Vec<Place>, u64) {
     let (mut places, mut line, mut start, mut start_line) = (Vec::new(), 0, 0, 0);
     let (mut quoted, mut field_start, mut at) = (false, true, 0);
     while at < input.len() {
@@ -141,7 +141,7 @@ fn places(input: &[u8], delimiter: u8) -> (Vec<Place>, u64) {
     (places, line)
 }
 
-fn fields_of(record: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
+pub(super) fn fields_of(record: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -314,7 +314,7 @@ fn job() -> impl Strategy<Value = (Spec, Layout)> {
             let keys = (0..count).rev().collect();
             (
                 Spec::try_from(draft).unwrap(),
-                Layout { delimiter, fields: widest + more, keys, values },
+                Layout { delimiter, fields: widest + more, keys, values, rows: Vec::new() },
             )
         },
     )
@@ -413,6 +413,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
             log_bytes,
             dictionary_bytes: 1 << 20,
             dictionary_keys: keys,
+            ..Bounds::default()
         },
     )
 }
@@ -438,8 +439,13 @@ proptest! {
 }
 
 fn plays() -> (Spec, Layout) {
-    let layout =
-        Layout { delimiter: Delimiter::Comma, fields: 3, keys: vec![0, 1], values: vec![Some(2)] };
+    let layout = Layout {
+        delimiter: Delimiter::Comma,
+        fields: 3,
+        keys: vec![0, 1],
+        values: vec![Some(2)],
+        rows: Vec::new(),
+    };
     (SpecDraft::plays().try_into().unwrap(), layout)
 }
 

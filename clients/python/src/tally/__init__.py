@@ -17,6 +17,7 @@ from .job import Job, OnProgress, Path, Reject
 from .rows import Row, Rows, Value
 from .source import OnSent, Source
 from .spec import Aggregate, Column, Spec, SpecOptions
+from .tables import Change, ChangesLost, Outcome, Table, TableRow, Tables, TableView
 from .views import (
     FullReceipt,
     JobView,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_URL",
     "Aggregate",
+    "Change",
+    "ChangesLost",
     "Client",
     "Column",
     "FullReceipt",
@@ -43,6 +46,7 @@ __all__ = [
     "JobFailed",
     "JobView",
     "Look",
+    "Outcome",
     "Preflight",
     "Problem",
     "Progress",
@@ -55,6 +59,10 @@ __all__ = [
     "SlaveView",
     "Spec",
     "SpecOptions",
+    "Table",
+    "TableRow",
+    "TableView",
+    "Tables",
     "TallyError",
     "TaskCounts",
     "Unreachable",

@@ -12,6 +12,7 @@ from .job import Job, OnProgress, Path, show_sent
 from .rows import Rows
 from .source import OnSent, Source, input_of
 from .spec import Pairs, SpecOptions, spec_of
+from .tables import Tables
 from .transport import Bytes, Transport
 from .upload import common, submit, upload
 from .views import JobView, Preflight, SlaveView, view
@@ -53,6 +54,11 @@ class Client:
     def url(self) -> str:
         """Where the master is."""
         return self._transport.url
+
+    @property
+    def tables(self) -> Tables:
+        """The tables of the master: `client.tables["products"]`, `client.tables.create(…)`."""
+        return Tables(self._transport)
 
     def submit(
         self,

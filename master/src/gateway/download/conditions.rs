@@ -15,7 +15,7 @@ pub(super) enum Asked {
 }
 
 /// Whether the client has what it asks for, as its `If-None-Match` says.
-pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+pub(in crate::gateway) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let mut values = headers.get_all(header::IF_NONE_MATCH).iter();
     values.any(|value| {
         let mut tags = value.to_str().unwrap_or_default().split(',').map(str::trim);

@@ -37,6 +37,13 @@ impl Gather {
         true
     }
 
+    /// Takes pieces that had been held back.
+    pub(in crate::gateway) async fn push_all(&mut self, upload: &mut Upload, held: Vec<Bytes>) {
+        for data in held {
+            self.push(upload, data).await;
+        }
+    }
+
     async fn flush(&mut self, upload: &mut Upload) -> bool {
         let full = std::mem::replace(&mut self.pieces, Vec::with_capacity(GATHER_BYTES * 2));
         upload.push(full.into()).await

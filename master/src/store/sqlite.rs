@@ -1,0 +1,56 @@
+//! The store in a file of the data folder: `tally.db`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::{Db, Dialect, StoreError, folder, migrate};
+
+/// Connections: one writes, the others read.
+const CONNECTIONS: u32 = 4;
+
+/// How long a connection may wait for another one's lock.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Opens the store in a data folder, makes it where there is none, and brings it to the newest format.
+pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
+    folder::check_own(data)?;
+    let path = data.join(folder::FILE);
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit that has been acknowledged outlives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    let store = path.display().to_string();
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options);
+    let pool = pool.await.map_err(|error| damaged(&store, error.to_string()))?;
+    check(&pool, &store).await?;
+    migrate::run(&mut *pool.acquire().await?, Dialect::Sqlite, &store).await?;
+    Ok(Db::Sqlite(pool, Arc::default()))
+}
+
+fn damaged(store: &str, problem: String) -> StoreError {
+    let advice = migrate::advice(Dialect::Sqlite);
+    StoreError::Damaged { store: store.to_owned(), problem, advice }
+}
+
+/// A damaged store must not be served from: it would lose or invent jobs.
+async fn check(pool: &SqlitePool, store: &str) -> Result<(), StoreError> {
+    let found: Result<Vec<(String,)>, _> =
+        sqlx::query_as("pragma quick_check(1)").fetch_all(pool).await;
+    match found {
+        Ok(lines) if lines.iter().all(|(line,)| line == "ok") => Ok(()),
+        Ok(lines) => {
+            let lines: Vec<String> = lines.into_iter().map(|(line,)| line).collect();
+            Err(damaged(store, lines.join("; ")))
+        }
+        Err(error) => Err(damaged(store, error.to_string())),
+    }
+}

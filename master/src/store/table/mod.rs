@@ -1,0 +1,188 @@
+//! The SQL of tables: their names, how they are made and dropped. Rows are read in `read`, written in
+//! `write`; what is known of all tables is in `meta`.
+
+pub(crate) mod meta;
+mod page;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use tally_common::spec::{AggregateOp, KeyKind};
+use tally_common::table::{Key, Row, Table, TableAggregate, Value};
+
+use super::{Dialect, StoreError, Tx};
+
+pub(crate) use meta::{Applied, Counters, IngestRow, StoredTable};
+pub(crate) use page::{PageOf, Sort};
+pub(crate) use read::{Compared, Past};
+pub(crate) use write::{GroupTotals, History, Writes};
+
+/// A row as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) row: Row,
+    /// The change that made it what it is.
+    pub(crate) version: u64,
+    /// The change that added it.
+    pub(crate) added: u64,
+    pub(crate) changed_ms: u64,
+}
+
+/// A table, and what its SQL needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct TableSql {
+    pub(crate) id: i64,
+    pub(crate) table: Arc<Table>,
+    pub(crate) dialect: Dialect,
+}
+
+/// The columns that each table has besides its own.
+pub(crate) const META: [&str; 3] = ["\"_version\"", "\"_added\"", "\"_changed_ms\""];
+
+/// A name as SQL has it.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What an aggregate keeps its number of rows in.
+pub(crate) fn rows_column(aggregate: &TableAggregate) -> Option<usize> {
+    aggregate.values.iter().position(|(op, ..)| *op == AggregateOp::Count)
+}
+
+impl TableSql {
+    /// Its name as SQL has it, marked with its id: Postgres keeps the plans of statements by their text, and
+    /// a table that was declared anew has other columns under the same name.
+    pub(crate) fn name(&self) -> String {
+        format!("{} /* {} */", quoted(self.table.name()), self.id)
+    }
+
+    /// The same for the name of one of its aggregates.
+    pub(crate) fn aggregate_name(&self, aggregate: &TableAggregate) -> String {
+        format!("{} /* {} */", quoted(&aggregate.name), self.id)
+    }
+
+    /// The name of its `i`th column as SQL has it.
+    pub(crate) fn column(&self, i: usize) -> String {
+        quoted(&self.table.columns()[i].name)
+    }
+
+    pub(crate) fn kind(&self, i: usize) -> KeyKind {
+        self.table.columns()[i].kind
+    }
+
+    /// The kinds of its columns, then of [`META`].
+    pub(crate) fn kinds(&self) -> Vec<KeyKind> {
+        let own = self.table.columns().iter().map(|column| column.kind);
+        own.chain([KeyKind::Integer; META.len()]).collect()
+    }
+
+    /// The kind of an aggregate's value.
+    pub(crate) fn value_kind(&self, op: AggregateOp, column: Option<usize>) -> KeyKind {
+        match (op, column) {
+            (AggregateOp::Min | AggregateOp::Max, Some(column)) => self.kind(column),
+            _ => KeyKind::Integer,
+        }
+    }
+
+    /// Its columns and [`META`] as a query reads them, of `t`.
+    pub(crate) fn selected(&self) -> String {
+        let own = (0..self.table.columns().len())
+            .map(|i| self.dialect.read(self.kind(i), &format!("t.{}", self.column(i))));
+        let meta = META.iter().map(|name| format!("t.{name}"));
+        own.chain(meta).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The key columns of `t`.
+    pub(crate) fn key_columns(&self) -> Vec<String> {
+        self.table.key().iter().map(|&i| format!("t.{}", self.column(i))).collect()
+    }
+
+    /// That `t` has the key that is in the columns of `b` from `first` on.
+    pub(crate) fn same_key(&self, first: usize) -> String {
+        let same = self.table.key().iter().enumerate().map(|(at, &i)| {
+            let given = self.dialect.written(self.kind(i), &format!("b.c{}", first + at));
+            format!("t.{} = {given}", self.column(i))
+        });
+        same.collect::<Vec<_>>().join(" and ")
+    }
+
+    /// A row as a query of [`TableSql::selected`] gives it.
+    pub(crate) fn stored(&self, mut values: Vec<Value>) -> Stored {
+        let own = self.table.columns().len();
+        let number = |value: &Value| value.integer().unwrap_or(0).unsigned_abs();
+        let (version, added, changed_ms) =
+            (number(&values[own]), number(&values[own + 1]), number(&values[own + 2]));
+        values.truncate(own);
+        Stored { row: values.into(), version, added, changed_ms }
+    }
+
+    /// A bulk column for each key column.
+    pub(crate) fn keys_as_columns<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k Key> + Clone,
+    ) -> Vec<super::BulkColumn> {
+        let column = |(at, &i): (usize, &usize)| {
+            (self.kind(i), keys.clone().map(|key| key.0[at].clone()).collect())
+        };
+        self.table.key().iter().enumerate().map(column).collect()
+    }
+
+    /// Makes the SQL tables of it and its aggregates.
+    pub(crate) async fn create(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let columns = self.table.columns().iter().map(|column| {
+            let needed = if column.nullable { "" } else { " not null" };
+            format!("{} {}{needed}", quoted(&column.name), self.dialect.column_type(column.kind))
+        });
+        let meta = META.iter().map(|name| format!("{name} bigint not null"));
+        let key = self.table.key().iter().map(|&i| self.column(i)).collect::<Vec<_>>().join(", ");
+        let all = columns.chain(meta).collect::<Vec<_>>().join(", ");
+        let (name, tail) = (self.name(), self.dialect.without_rowid());
+        tx.run(format!("create table {name} ({all}, primary key ({key})){tail}"), &[]).await?;
+        let index = quoted(&format!("{}._version", self.table.name()));
+        tx.run(format!("create unique index {index} on {name} (\"_version\")"), &[]).await?;
+        for aggregate in self.table.aggregates() {
+            self.create_aggregate(aggregate, tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_aggregate(
+        &self,
+        aggregate: &TableAggregate,
+        tx: &mut Tx,
+    ) -> Result<(), StoreError> {
+        let group = self.column(aggregate.group_by);
+        let mut columns =
+            format!("{group} {} not null", self.dialect.column_type(self.kind(aggregate.group_by)));
+        for (op, column, name) in &aggregate.values {
+            let kind = self.dialect.column_type(self.value_kind(*op, *column));
+            // The least of no values is none.
+            let extreme = matches!(op, AggregateOp::Min | AggregateOp::Max);
+            let needed = if extreme { "" } else { " not null" };
+            columns += &format!(", {} {kind}{needed}", quoted(name));
+        }
+        if rows_column(aggregate).is_none() {
+            columns += ", \"_rows\" bigint not null";
+        }
+        let (name, tail) = (self.aggregate_name(aggregate), self.dialect.without_rowid());
+        tx.run(format!("create table {name} ({columns}, primary key ({group})){tail}"), &[])
+            .await?;
+        if aggregate.has_extremes() {
+            // When the least row of a group goes, the next one has to be found.
+            let index = quoted(&format!("{}._rows", aggregate.name));
+            let table = self.name();
+            tx.run(format!("create index {index} on {table} ({group})"), &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the SQL tables of it and its aggregates.
+    pub(crate) async fn drop(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        for aggregate in self.table.aggregates() {
+            tx.run(format!("drop table {}", self.aggregate_name(aggregate)), &[]).await?;
+        }
+        tx.run(format!("drop table {}", self.name()), &[]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! One table: its definition, whose turn it is to change it, and those who watch it.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
+
+use tally_common::api::{TableView, timestamp};
+use tally_common::table::Table;
+
+use super::TablesError;
+use super::writer::Request;
+use crate::clock::Clock;
+use crate::store::table::{Counters, TableSql, meta};
+use crate::store::{Db, Tx};
+
+/// A table.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) sql: TableSql,
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    pub(crate) created_ms: u64,
+    /// What was committed last; held by whoever changes the table. `None` where it is not known whether a
+    /// commit went through, and after the table was dropped.
+    turn: Mutex<Option<Counters>>,
+    /// Number of the last change.
+    version: watch::Sender<u64>,
+    /// Rows; for those who only look.
+    rows: watch::Sender<u64>,
+    /// Operations that wait.
+    pub(crate) queue: mpsc::Sender<Request>,
+}
+
+/// The turn to change a table, and its counters.
+pub(crate) struct Turn<'h> {
+    guard: MutexGuard<'h, Option<Counters>>,
+    handle: &'h Handle,
+    pub(crate) counters: Counters,
+}
+
+impl Handle {
+    pub(crate) fn new(
+        sql: TableSql,
+        (db, clock): (Db, Clock),
+        created_ms: u64,
+        counters: Counters,
+        queue: mpsc::Sender<Request>,
+    ) -> Self {
+        Self {
+            sql,
+            db,
+            clock,
+            created_ms,
+            turn: Mutex::new(Some(counters)),
+            version: watch::Sender::new(counters.version),
+            rows: watch::Sender::new(counters.rows),
+            queue,
+        }
+    }
+
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.sql.table
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Waits for the turn to change the table. Those that wait get it in the order in which they came.
+    pub(crate) async fn turn(&self) -> Result<Turn<'_>, TablesError> {
+        let mut guard = self.turn.lock().await;
+        let counters = match guard.take() {
+            Some(counters) => counters,
+            None => {
+                let mut tx = self.db.read().await?;
+                let found = meta::counters(&mut tx, self.sql.id).await?;
+                found.ok_or_else(|| TablesError::NotFound(self.table().name().to_owned()))?
+            }
+        };
+        Ok(Turn { guard, handle: self, counters })
+    }
+
+    pub(crate) fn view(&self) -> TableView {
+        let draft = self.table().draft();
+        TableView {
+            name: draft.name.clone(),
+            key: draft.key.clone(),
+            columns: draft.columns.clone(),
+            aggregates: draft.aggregates.clone(),
+            rows: *self.rows.borrow(),
+            version: *self.version.borrow(),
+            created_at: timestamp(self.created_ms),
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Commits, after which the table's counters are these, and tells those who watch. Where that fails it
+    /// is not known what the database has: whoever comes next asks it.
+    pub(crate) async fn commit(mut self, tx: Tx, counters: Counters) -> Result<(), TablesError> {
+        tx.commit().await?;
+        *self.guard = Some(counters);
+        self.handle.rows.send_replace(counters.rows);
+        self.handle.version.send_replace(counters.version);
+        Ok(())
+    }
+
+    /// Ends the turn; nothing has changed.
+    pub(crate) fn leave(mut self) {
+        *self.guard = Some(self.counters);
+    }
+}
