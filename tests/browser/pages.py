@@ -26,3 +26,22 @@ def upload_part(cluster, data, most):
     request = urllib.request.Request(f"{cluster.url}/api/v1/uploads", data[:most], headers, method="POST")
     with urllib.request.urlopen(request) as answer:
         return answer.headers["Location"].rsplit("/", 1)[1]
+
+
+def focus(page, name, keys=60):
+    """Presses Tab until what has the focus is called `name`."""
+    for _ in range(keys):
+        page.keyboard.press("Tab")
+        said = page.evaluate("""() => { const e = document.activeElement;
+            if (e.matches("body, main")) return null;
+            return e.getAttribute("aria-label") ?? e.labels?.[0]?.textContent ?? e.textContent; }""")
+        if name in (said or ""):
+            return
+    raise AssertionError(f"no Tab leads to {name}")
+
+
+def luminance(page, selector, what):
+    """How bright a colour is, from 0 to 1."""
+    colour = page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{what}")
+    red, green, blue = [int(part) for part in colour.split("(")[1].rstrip(")").split(",")[:3]]
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255

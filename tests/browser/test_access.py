@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from pages import SMALL, state
+from pages import SMALL, focus, luminance, state
 
 
 @pytest.fixture
@@ -13,18 +13,6 @@ def done(start):
     job = cluster.submit(SMALL + b"Odd,2026-01-01,many\n", f"?max_rejects=1&name={long}.csv")
     cluster.wait(job, "succeeded")
     return cluster, job
-
-
-def focus(page, name, keys=60):
-    """Presses Tab until what has the focus is called `name`."""
-    for _ in range(keys):
-        page.keyboard.press("Tab")
-        said = page.evaluate("""() => { const e = document.activeElement;
-            if (e.matches("body, main")) return null;
-            return e.getAttribute("aria-label") ?? e.labels?.[0]?.textContent ?? e.textContent; }""")
-        if name in (said or ""):
-            return
-    raise AssertionError(f"no Tab leads to {name}")
 
 
 def test_everything_works_by_keyboard(done, open_page):
@@ -76,13 +64,6 @@ def test_nothing_is_wider_than_the_screen(done, open_page, width):
     expect(page.get_by_role("table", name="Rows of the result")).to_be_visible()
     expect(page.locator(".bars")).to_be_visible()
     assert page.evaluate(wide) == 0
-
-
-def luminance(page, selector, what):
-    """How bright a colour is, from 0 to 1."""
-    colour = page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{what}")
-    red, green, blue = [int(part) for part in colour.split("(")[1].rstrip(")").split(",")[:3]]
-    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 
 
 def test_dark_is_dark_and_can_be_chosen(done, open_page):

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from cluster import TALLY, eventually
 from pages import state
+from tables import add, change, loaded, open_row, products
 
 FOLDER = os.environ.get("TALLY_SCREENSHOTS")
 # So that a picture does not weigh down the repository, in bytes.
@@ -86,3 +87,38 @@ def test_pictures(start, open_page, plays, tmp_path):
     expect(phone.locator(f"tr[data-job='{running}']")).to_be_visible()
     phone.wait_for_timeout(800)
     shoot(phone, "phone")
+
+
+def test_pictures_of_tables(start, open_page):
+    cluster = start()
+    table = products(cluster, 0)
+    kinds = ["Lamp", "Chair", "Desk", "Shelf", "Rug", "Mirror", "Clock", "Vase", "Bench", "Stool", "Sofa", "Bed"]
+    # Some of each kind, and of some kinds more.
+    table.apply(*(add(n, kinds[min(n * 7 % 19, n * 3 % 12)]) for n in range(12_000)))
+    page = open_page(table.page, width=1280, height=1640)
+    loaded(page, 50)
+    table.apply({"op": "delete", "key": "sku-011990"}, change(4, description="back in stock"), add(12_000, "Lamp"))
+    table.apply(change(9, name="Mirror", description="sold out"))
+    expect(page.locator("[data-part=stale]")).to_be_visible()
+    expect(page.get_by_role("region", name="Changes", exact=True).locator("li").first).to_contain_text("sold out")
+    page.wait_for_timeout(800)
+    shoot(page, "table")
+    page.set_viewport_size({"width": 1280, "height": 760})
+    dialog = open_row(page, "sku-000004")
+    dialog.get_by_label("description").fill("back in stock, 12 of them")
+    table.apply(change(4, description="back in stock from Monday on"))
+    expect(dialog.locator("[data-part=news]")).to_be_visible()
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Write mine over it")).to_be_visible()
+    shoot(page, "table-conflict")
+    dark = open_page(table.page, width=1280, height=1640, color_scheme="dark")
+    loaded(dark, 50)
+    dark.wait_for_timeout(800)
+    shoot(dark, "table-dark")
+    phone = open_page(table.page, width=360, height=740, device_scale_factor=2)
+    loaded(phone, 50)
+    phone.get_by_label("Search rows").fill("back")
+    expect(phone.locator("tr[data-row]")).to_have_count(1)
+    phone.get_by_role("heading", name="Rows").scroll_into_view_if_needed()
+    phone.wait_for_timeout(800)
+    shoot(phone, "table-phone")

@@ -31,11 +31,28 @@ export async function ask(path, options = {}) {
   }
   const text = await response.text();
   if (!response.ok) throw problemOf(response.status, text);
-  return text ? JSON.parse(text) : null;
+  return text ? parse(text) : null;
+}
+
+/** JSON as a value. An integer that a JavaScript number can not hold exactly stays the text of its digits. */
+export function parse(text) {
+  // Calling back for each value takes several times as long, and few texts have numbers of that length.
+  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (_, value, place) =>
+    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) ? place?.source ?? value : value);
 }
 
 /** The address of a job, and of what belongs to it. */
 export const jobPath = (id, rest = "") => `/api/v1/jobs/${encodeURIComponent(id)}${rest}`;
+
+/** The address of a table, and of what belongs to it. */
+export const tablePath = (name, rest = "") => `/api/v1/tables/${encodeURIComponent(name)}${rest}`;
+
+/** The address of a row, and of what belongs to it. A key of several columns goes as a JSON array. */
+export function rowPath(table, key, rest = "") {
+  const text = Array.isArray(key) ? JSON.stringify(key) : String(key);
+  return tablePath(table, `/rows/${encodeURIComponent(text)}${rest}`);
+}
 
 /** A query string of what is not empty. */
 export function query(values) {

@@ -1,6 +1,8 @@
 // The stream of events, one at a time for a page: browsers allow six connections to a server, over all
 // tabs. Says whether it lives, opens again after a master's restart, and lets go while nobody looks.
 
+import { parse } from "./api.js";
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5000;
 // The cluster's stream says something each second; after this it is taken for dead.
@@ -19,11 +21,14 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.look());
   }
 
-  /** Listens at `url` from now on; `null` for nowhere. `silence` tells whether it is never silent. */
-  listen(url, { silence = false } = {}) {
+  /**
+   * Listens at `url` from now on; `null` for nowhere. `silence` tells whether it is never silent, `resume` by
+   * which parameter it takes up after the last event, `last` after which event it begins.
+   */
+  listen(url, { silence = false, resume = "last_event_id", last = null } = {}) {
     if (url === this.url) return;
     this.close();
-    Object.assign(this, { url, silence, last: null, wait: FIRST_WAIT_MS, over: false });
+    Object.assign(this, { url, silence, resume, last, wait: FIRST_WAIT_MS, over: false });
     if (url) this.open("connecting");
   }
 
@@ -35,7 +40,7 @@ export class Live {
   open(state) {
     clearTimeout(this.timer);
     this.onState(state);
-    const known = this.last ? `?last_event_id=${encodeURIComponent(this.last)}` : "";
+    const known = this.last !== null ? `?${this.resume}=${encodeURIComponent(this.last)}` : "";
     const source = new EventSource(this.url + known);
     this.source = source;
     source.onopen = () => {
@@ -49,7 +54,7 @@ export class Live {
         if (event.lastEventId) this.last = event.lastEventId;
         this.heard();
         if (kind === "end") this.end();
-        this.onEvent(kind, JSON.parse(event.data));
+        this.onEvent(kind, parse(event.data));
       });
     }
   }

@@ -5,8 +5,15 @@ import { useEffect, useState } from "./html.js";
 /** Where a job is shown. */
 export const jobHref = (id) => `#/jobs/${encodeURIComponent(id)}`;
 
+/** Where a table is shown. */
+export const tableHref = (name) => `#/tables/${encodeURIComponent(name)}`;
+
 /** The page that the address names. */
 export function route(hash = location.hash) {
+  const table = /^#\/tables\/([a-z0-9_]+)/.exec(hash);
+  if (table) return { page: "table", id: table[1] };
+  if (hash.startsWith("#/tables")) return { page: "tables" };
+  if (hash.startsWith("#/sources")) return { page: "sources" };
   const job = /^#\/jobs\/([^/?]+)/.exec(hash);
   if (!job) return { page: "overview" };
   try {

@@ -4,6 +4,7 @@
 import { Live } from "./live.js";
 import { ask, jobPath } from "./api.js";
 import { announce } from "./parts/announce.js";
+import { takeChange, takeLost } from "./tables/stream.js";
 
 // Samples of a job's progress from which its rate now is taken, over so many milliseconds.
 const RATE_WINDOW_MS = 5000;
@@ -122,6 +123,10 @@ const take = {
   deleted: ({ id }) => dropJob(id),
   slaves: ({ slaves }) => setSlaves(slaves),
   cluster: (cluster) => { store.cluster = cluster; },
+  change: takeChange,
+  lost: takeLost,
+  // Whoever asks for the table now is told so.
+  dropped: takeLost,
 };
 
 export const live = new Live(

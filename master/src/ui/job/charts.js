@@ -4,6 +4,7 @@ import { html, useMemo, useState } from "../html.js";
 import { jobPath } from "../api.js";
 import { count, short } from "../format.js";
 import { useAnswer } from "../parts/hooks.js";
+import { Bars } from "../parts/bars.js";
 import { LineChart } from "../parts/chart.js";
 import { ProblemBox } from "../parts/problem.js";
 
@@ -25,25 +26,14 @@ export function Charts({ job }) {
   </section>`;
 }
 
-// A table whose numbers are bars, too: it is its own text.
 function Top({ summary }) {
   const [all, setAll] = useState(false);
   const { top, key, value, keys } = summary;
-  const largest = Math.max(1, ...top.map((row) => Number(row.value)));
-  const longest = Math.max(...top.map((row) => count(row.value).length), 0);
   const shown = all ? top : top.slice(0, FEW);
   return html`<figure class="chart top">
     <figcaption>${key} with the most: ${value}<span class="sub">${count(keys)} different</span></figcaption>
     <div class=${all ? "scroll" : ""} tabindex=${all ? 0 : null} role=${all ? "region" : null} aria-label=${all ? "The largest" : null}>
-    <table class="bars"><caption class="unseen">${value} by ${key}, the largest first</caption>
-      <colgroup><col class="bars-key" /><col /><col style=${{ width: `${longest + 1}ch` }} /></colgroup>
-      <thead class="unseen"><tr><th scope="col">${key}</th><th scope="col">${value}</th></tr></thead>
-      <tbody>${shown.map((row) => html`<tr key=${row.key}>
-        <th scope="row" title=${row.key}>${row.key || "(empty)"}</th>
-        <td><span class="bars-bar" style=${{ width: `${Math.max(0, Number(row.value) / largest) * 100}%` }}></span></td>
-        <td class="number">${count(row.value)}</td>
-      </tr>`)}</tbody>
-    </table></div>
+    <${Bars} rows=${shown} name=${key} value=${value} /></div>
     ${top.length > FEW && html`<button type="button" class="link" aria-expanded=${all} onClick=${() => setAll(!all)}>
       ${all ? `The first ${FEW}` : `The first ${top.length}`}</button>`}
   </figure>`;

@@ -62,8 +62,9 @@ function Figures({ job }) {
 
 function Downloads({ job }) {
   const where = jobPath(job.id, "/result");
-  return html`<div class="downloads" role="group" aria-label="Download the result">
-    <span class="sub">Download</span>
+  const what = job.ingest ? "Download the keys that came more than once" : "Download the result";
+  return html`<div class="downloads" role="group" aria-label=${what}>
+    <span class="sub">${job.ingest ? what : "Download"}</span>
     ${FORMATS.map(([format, text]) => html`<a class="button" key=${format} download
       href=${format === "csv" ? where : `${where}?format=${format}`} data-format=${format}><${Icon} name="download" />${text}</a>`)}
   </div>`;

@@ -8,6 +8,7 @@ import { JobHead } from "./head.js";
 import { Tasks } from "./tasks.js";
 import { Rates } from "./rates.js";
 import { Charts } from "./charts.js";
+import { IngestPanel } from "./ingest.js";
 import { LookPanel } from "./look.js";
 import { Receipt } from "./receipt.js";
 import { Rejects } from "./rejects.js";
@@ -63,6 +64,11 @@ function Sections({ job }) {
   const proof = html`<div class=${job.receipt.rejected || job.rejects.length ? "stack" : "pair"} key="proof">
     <${Receipt} job=${job} /><${Rejects} job=${job} />
   </div>`;
+  // What went into a table is looked at there.
+  if (job.ingest) {
+    const ingest = html`<${IngestPanel} key="ingest" job=${job} />`;
+    return ended(job) ? [ingest, proof, ...work] : [ingest, ...work, proof];
+  }
   const look = html`<${LookPanel} key="look" job=${job} />`;
   const charts = job.state === "succeeded" && html`<${Charts} key="charts" job=${job} />`;
   return ended(job) ? [charts, look, proof, ...work] : [...work, look, proof];

@@ -67,6 +67,7 @@ const Row = memo(({ job, now }) => {
       <a class="name" href=${jobHref(job.id)} title=${job.name}>${job.name}</a>
       <span class="sub" title=${moment(job.opened_at)}>${ago(job.opened_at, now)}
         ${job.priority !== "default" && html` <span class="tag">${job.priority}</span>`}
+        ${job.ingest && html` <span class="tag">into ${job.ingest.table}</span>`}
         ${job.repairs && html` <span class="tag">repair</span>`}</span>
     </th>
     <td role="cell"><${State} state=${job.state} /></td>

@@ -15,8 +15,8 @@ import { send } from "./send.js";
 // What the preflight is shown of a file, in bytes.
 const SAMPLE = 8 << 20;
 
-/** The dialog for a file that was chosen or dropped. */
-export function UploadDialog({ file, onClose }) {
+/** The dialog for a file that was chosen or dropped. `onInstead` is called when it is for a table. */
+export function UploadDialog({ file, onClose, onInstead }) {
   const [form, setForm] = useState(FIRST);
   const { report, problem } = usePreflight(file, form);
   const [failed, setFailed] = useState(null);
@@ -56,6 +56,7 @@ export function UploadDialog({ file, onClose }) {
         <${ProblemBox} problem=${failed} />
       </div>
       <div class="dialog-foot">
+        <button type="button" class="button aside" onClick=${onInstead}>Into a table instead</button>
         <button type="button" class="button" onClick=${onClose}>Not now</button>
         <button type="submit" class="button primary" disabled=${busy}>${report && !report.ok ? "Count it anyway" : "Count it"}</button>
       </div>

@@ -18,10 +18,13 @@ const PATIENCE_MS = 15 * 60_000;
 /** All uploads of this page, in the order in which they began. */
 export const uploads = [];
 
-/** Opens a job for `file` and begins to send it. Resolves to the upload once there is a job. */
-export async function send(file, parameters) {
+/**
+ * Opens a job for `file` and begins to send it. Resolves to the upload once there is a job. So many bytes as
+ * `first` says go with the opening, for a master that has to see the beginning to know what it opens.
+ */
+export async function send(file, parameters, first = 0) {
   const upload = new Upload(file);
-  await upload.create(parameters);
+  await upload.create(parameters, first);
   uploads.push(upload);
   upload.run();
   changed();
@@ -40,13 +43,16 @@ class Upload {
     Object.assign(this, { file, sent: 0, state: "sending", problem: null, samples: [], wait: FIRST_WAIT_MS });
   }
 
-  async create(parameters) {
+  async create(parameters, first) {
     const name = btoa(String.fromCharCode(...new TextEncoder().encode(this.file.name || "unnamed")));
     const headers = { ...TUS, "Upload-Length": String(this.file.size), "Upload-Metadata": `filename ${name}` };
-    const response = await fetch(`/api/v1/uploads${query(parameters)}`, { method: "POST", headers });
+    const body = first > 0 ? this.file.slice(0, first) : null;
+    if (body) headers["Content-Type"] = "application/offset+octet-stream";
+    const response = await fetch(`/api/v1/uploads${query(parameters)}`, { method: "POST", headers, body });
     if (!response.ok) throw problemOf(response.status, await response.text());
     this.url = new URL(response.headers.get("Location"), location.href).pathname;
     this.id = this.url.split("/").pop();
+    if (body) this.sent = Number(response.headers.get("Upload-Offset") ?? 0);
   }
 
   /** Bytes a second now. */
@@ -56,6 +62,8 @@ class Upload {
   }
 
   async run() {
+    // All of a small file has gone with the opening.
+    if (this.sent > 0 && this.sent === this.file.size) return this.end("done");
     let since = Date.now();
     while (this.state === "sending" || this.state === "waiting") {
       const before = this.sent;
