@@ -3,6 +3,7 @@ of a real cluster. Statuses, types, headers and shapes of the answers are those 
 is a server error."""
 
 import random
+import uuid
 
 import hypothesis
 import pytest
@@ -97,7 +98,8 @@ def declare(cluster, name):
     url = f"{cluster.http}/api/v1/tables"
     assert requests.post(url, json=body, timeout=PATIENCE).status_code in (200, 201)
     row = {"sku": "a", "name": "b", "description": "c"}
-    add = {"message_id": "first", "op": "add", "row": row}
+    # The row may have been deleted since.
+    add = {"message_id": str(uuid.uuid4()), "op": "add", "row": row}
     assert requests.post(f"{url}/{name}/operations", json=add, timeout=PATIENCE).status_code == 200
     return name
 

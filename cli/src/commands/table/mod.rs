@@ -10,7 +10,7 @@ mod operations;
 mod print;
 mod row;
 mod rows;
-mod table;
+mod whole;
 
 use clap::Subcommand;
 
@@ -31,7 +31,7 @@ enum Verb {
     /// Show a table: its columns, its key, its aggregates
     Show(NamedTable),
     /// Remove a table with its rows, aggregates and history
-    Drop(table::DropArgs),
+    Drop(whole::DropArgs),
     /// Put a file's rows into a table
     Import(import::ImportArgs),
     /// Apply operations from a file, each once
@@ -65,9 +65,9 @@ struct NamedTable {
 pub(crate) async fn run(args: TableArgs, format: OutputFormat) -> anyhow::Result<()> {
     match args.command {
         Verb::Create(args) => create::run(args, format).await,
-        Verb::List(master) => table::list(&master, format).await,
-        Verb::Show(args) => table::show(&args, format).await,
-        Verb::Drop(args) => table::drop(&args).await,
+        Verb::List(master) => whole::list(&master, format).await,
+        Verb::Show(args) => whole::show(&args, format).await,
+        Verb::Drop(args) => whole::drop(&args).await,
         Verb::Import(args) => import::run(args, format).await,
         Verb::Apply(args) => apply::run(args, format).await,
         Verb::Rows(args) => rows::run(args, format).await,
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: TableArgs, format: OutputFormat) -> anyhow::Result
         Verb::History(args) => row::history(&args, format).await,
         Verb::Aggregate(args) => aggregate::run(args, format).await,
         Verb::Changes(args) => changes::run(&args, format).await,
-        Verb::Recount(args) => table::recount(&args, format).await,
+        Verb::Recount(args) => whole::recount(&args, format).await,
         Verb::Export(args) => export::run(&args).await,
     }
 }

@@ -45,7 +45,7 @@ const KEPT_TABLE: &str = "products";
 )]
 pub(super) async fn data(State(jobs): App, name: Name, request: Request) -> Answer {
     let Path(name) = name?;
-    let form = form(&request)?;
+    let form = form(&request, &["format"])?;
     // A request that is held while it is answered would keep its body.
     drop(request);
     send(&jobs, &name, form).await
@@ -71,13 +71,18 @@ pub(super) async fn data(State(jobs): App, name: Name, request: Request) -> Answ
 pub(super) async fn kept(State(jobs): App, request: Request) -> Answer {
     let name = pairs(request.uri().query()).find(|(key, _)| key == "table");
     let name = name.map_or_else(|| KEPT_TABLE.to_owned(), |(_, name)| name.into_owned());
-    let form = form(&request)?;
+    let form = form(&request, &["table", "format"])?;
     // A request that is held while it is answered would keep its body.
     drop(request);
     send(&jobs, &name, form).await
 }
 
-fn form(request: &Request) -> Result<Form, Problem> {
+/// The form that is wanted, of a request with no other parameters than these.
+fn form(request: &Request, known: &[&str]) -> Result<Form, Problem> {
+    if let Some((key, _)) = pairs(request.uri().query()).find(|(key, _)| !known.contains(&&**key)) {
+        let detail = format!("there is no parameter {key:?}: {}", known.join(", "));
+        return Err(Problem::bad_request(detail));
+    }
     let forms = [Form::Csv, Form::Json, Form::JsonLines];
     Form::wanted(request.uri().query(), request.headers(), &forms)
 }
