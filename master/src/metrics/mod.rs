@@ -162,14 +162,14 @@ pub(crate) fn operations(results: &[OperationResult]) {
 
 /// An ingest has come from one count to another.
 pub(crate) fn ingested(now: &IngestCounts, before: Option<&IngestCounts>) {
-    let counts: [(&str, fn(&IngestCounts) -> u64); 4] = [
-        ("added", |counts| counts.added),
-        ("updated", |counts| counts.updated),
-        ("unchanged", |counts| counts.unchanged),
-        ("deleted", |counts| counts.deleted),
-    ];
-    for (what, of) in counts {
-        let more = of(now).saturating_sub(before.map_or(0, of));
+    let before = before.copied().unwrap_or_default();
+    for (what, now, before) in [
+        ("added", now.added, before.added),
+        ("updated", now.updated, before.updated),
+        ("unchanged", now.unchanged, before.unchanged),
+        ("deleted", now.deleted, before.deleted),
+    ] {
+        let more = now.saturating_sub(before);
         if more > 0 {
             counter!(names::TABLE_INGESTED_ROWS, "change" => what).increment(more);
         }

@@ -131,7 +131,7 @@ impl SourceConfig {
     }
 
     /// What becomes of its data, in words.
-    pub(crate) fn into_shown(&self) -> String {
+    pub(crate) fn target_shown(&self) -> String {
         match &self.into {
             Destination::Table(into) => format!("table {} ({})", into.table, into.mode.as_str()),
             Destination::Count(spec) if spec.draft().group_by == SpecDraft::plays().group_by => {

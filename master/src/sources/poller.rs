@@ -295,7 +295,7 @@ pub(super) fn view(config: &SourceConfig, machine: &Machine) -> SourceView {
         name: config.name.clone(),
         kind: config.kind().to_owned(),
         target: config.shown(),
-        into: config.into_shown(),
+        into: config.target_shown(),
         table: config.table().map(str::to_owned),
         state: machine.phase(),
         last_polled_at: row.last_polled_ms.map(timestamp),

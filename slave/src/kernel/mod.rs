@@ -73,14 +73,14 @@ enum Counting {
     /// They are totalled.
     Groups(Box<Counter>),
     /// They are rows of a table.
-    Rows(RowKeeper),
+    Rows(Box<RowKeeper>),
 }
 
 impl Counting {
     fn of(spec: &Spec, bounds: Bounds) -> Self {
         match spec.rows() {
             None => Self::Groups(Box::new(Counter::new(spec, bounds))),
-            Some(rows) => Self::Rows(RowKeeper::new(spec, rows, &bounds)),
+            Some(rows) => Self::Rows(Box::new(RowKeeper::new(spec, rows, &bounds))),
         }
     }
 

@@ -12,7 +12,7 @@ fn check(text: &str) -> Result<SourceConfig, BadSource> {
 #[test]
 fn what_is_not_said_is_as_documented() {
     let source = check("name=shop,url=http://data.example.org/x.csv?key=1,preset=plays").unwrap();
-    assert_eq!((source.kind(), source.into_shown().as_str()), ("http", "count plays"));
+    assert_eq!((source.kind(), source.target_shown().as_str()), ("http", "count plays"));
     assert_eq!(source.shown(), "http://data.example.org/x.csv");
     assert_eq!((source.interval, source.timeout), (INTERVAL, TIMEOUT));
     assert_eq!((source.max_bytes, source.max_redirects), (10 << 30, 3));
@@ -28,7 +28,7 @@ fn all_can_be_said_in_a_flag() {
     )
     .unwrap();
     assert_eq!(source.kind(), "sense");
-    assert_eq!(source.into_shown(), "table products (replace)");
+    assert_eq!(source.target_shown(), "table products (replace)");
     let Destination::Table(into) = &source.into else { panic!() };
     assert_eq!(into.key, ["sku", "name"]);
     assert_eq!(into.max_rejects.to_string(), "5%");

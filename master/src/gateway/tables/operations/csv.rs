@@ -34,12 +34,19 @@ pub(super) fn read(table: &Table, body: &[u8]) -> Result<Batch, Problem> {
         match header.draft(fields.into_iter()) {
             Ok(draft) => batch.push(draft),
             Err((message_id, error)) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = record.position().map_or(0, |at| line_of(body, at));
                 batch.refuse(&message_id, format!("line {line}: {error}"));
             }
         }
     }
     Ok(batch)
+}
+
+/// The line on which a record begins. Where lines end in CR LF, the reader takes a record to begin with the
+/// LF that still belongs to the line before.
+fn line_of(body: &[u8], at: &csv::Position) -> u64 {
+    let at_feed = usize::try_from(at.byte()).ok().and_then(|at| body.get(at)) == Some(&b'\n');
+    at.line() + u64::from(at_feed)
 }
 
 #[cfg(test)]
