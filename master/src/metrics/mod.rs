@@ -98,6 +98,12 @@ fn begin() {
     for verdict in ["accepted", "duplicate", "rejected"] {
         counter!(names::PARTIALS, "verdict" => verdict).absolute(0);
     }
+    for outcome in OperationOutcome::ALL {
+        counter!(names::TABLE_OPERATIONS, "outcome" => outcome.as_str()).absolute(0);
+    }
+    for change in ["added", "updated", "unchanged", "deleted"] {
+        counter!(names::TABLE_INGESTED_ROWS, "change" => change).absolute(0);
+    }
     for reason in ["left", "silent"] {
         counter!(names::SESSIONS_LOST, "reason" => reason).absolute(0);
     }
