@@ -46,7 +46,7 @@ pub(super) async fn submit(
                     }
                 }
             };
-            let (taken, ()) = tokio::join!(jobs.submit_pieces(wanted, key, pieces), sending);
+            let (taken, ()) = tokio::join!(jobs.submit_pieces(wanted, key, || pieces), sending);
             Ok(taken?)
         }
         Where::Url(url) => {
@@ -57,7 +57,7 @@ pub(super) async fn submit(
                 Wanted::Count(new) => new.fetched_from = Some(url),
                 Wanted::Ingest(new) => new.fetched_from = Some(url),
             }
-            Ok(jobs.submit_pieces(wanted, key, source.fetch()).await?)
+            Ok(jobs.submit_pieces(wanted, key, || source.fetch()).await?)
         }
         Where::Path(path) => {
             let path = PathBuf::from(path);

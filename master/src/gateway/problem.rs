@@ -103,7 +103,7 @@ impl Problem {
     }
 
     /// The store could not be asked.
-    pub(super) fn store(error: &StoreError) -> Self {
+    pub(in crate::gateway) fn store(error: &StoreError) -> Self {
         if !error.is_away() {
             return Self::storage(error);
         }
@@ -111,7 +111,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-away", title, "try again".to_owned())
     }
 
-    pub(super) fn storage(error: &dyn std::error::Error) -> Self {
+    pub(in crate::gateway) fn storage(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "storage failed");
         let (status, title) = (StatusCode::INTERNAL_SERVER_ERROR, "The master's storage failed");
         let detail = "the master's log says how".to_owned();

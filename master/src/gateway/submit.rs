@@ -84,7 +84,7 @@ pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Prob
                 Wanted::Ingest(_) if result_path.is_some() => return Err(no_result_path()),
                 Wanted::Ingest(new) => NewIngest { fetched_from, ..new }.into(),
             };
-            Ok(jobs.submit_pieces(wanted, key, source.fetch()).await?)
+            Ok(jobs.submit_pieces(wanted, key, || source.fetch()).await?)
         }
         (None, path) => {
             let path = path.unwrap_or_default();

@@ -70,12 +70,14 @@ impl From<TablesError> for Status {
             TablesError::Lost { .. } => (Code::OutOfRange, "CHANGES_LOST"),
             TablesError::TooMany { .. } => (Code::InvalidArgument, "TOO_MANY"),
             TablesError::Ingest(_) => (Code::FailedPrecondition, "INGEST"),
-            TablesError::Store(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
-            // The store's, one way or another.
-            error => {
-                tracing::error!(%error, "storage failed");
-                (Code::Internal, "STORAGE")
-            }
+            error => match error.of_store() {
+                Some(error) if error.is_full() => (Code::ResourceExhausted, "NO_ROOM"),
+                Some(error) if error.is_away() => (Code::Unavailable, "STORE_AWAY"),
+                _ => {
+                    tracing::error!(%error, "storage failed");
+                    (Code::Internal, "STORAGE")
+                }
+            },
         };
         let details =
             ErrorDetails::with_error_info(reason, "tally", std::collections::HashMap::new());

@@ -92,6 +92,21 @@ impl From<NewIngest> for Wanted {
     }
 }
 
+/// Pieces of an input: asked for, or not yet.
+enum Pieces<F> {
+    Not(F),
+    Begun(mpsc::Receiver<Result<Bytes, InputError>>),
+}
+
+impl<F: FnOnce() -> mpsc::Receiver<Result<Bytes, InputError>>> Pieces<F> {
+    fn begun(self) -> mpsc::Receiver<Result<Bytes, InputError>> {
+        match self {
+            Self::Not(begin) => begin(),
+            Self::Begun(pieces) => pieces,
+        }
+    }
+}
+
 impl Jobs {
     /// What the beginning of the input is to be put into before its job can be opened: it wants nothing
     /// where the table is there, or is not made after the file.
@@ -179,7 +194,7 @@ impl Jobs {
         key: Option<String>,
         from: Box<dyn Read + Send>,
     ) -> Result<JobId, JobsError> {
-        self.submit_pieces(new.into(), key, pieces_of(from)).await
+        self.submit_pieces(new.into(), key, || pieces_of(from)).await
     }
 
     /// Opens a job that counts what a reader gives, in the same way.
@@ -192,10 +207,11 @@ impl Jobs {
         key: Option<String>,
         from: Box<dyn Read + Send>,
     ) -> Result<JobId, JobsError> {
-        self.submit_pieces(new.into(), key, pieces_of(from)).await
+        self.submit_pieces(new.into(), key, || pieces_of(from)).await
     }
 
-    /// Opens a job, and takes the pieces of its input in.
+    /// Opens a job, and takes the pieces of its input in, which are not asked for before they are needed: of
+    /// a repeat under the same key none are.
     ///
     /// # Errors
     /// As [`Self::upload`] and [`Self::job_of`]; [`JobsError::Input`] with what a piece says in its stead.
@@ -203,16 +219,19 @@ impl Jobs {
         &self,
         wanted: Wanted,
         key: Option<String>,
-        mut pieces: mpsc::Receiver<Result<Bytes, InputError>>,
+        begin: impl FnOnce() -> mpsc::Receiver<Result<Bytes, InputError>>,
     ) -> Result<JobId, JobsError> {
         let mut peek = self.peek(&wanted);
+        let mut source = Pieces::Not(begin);
         while peek.wants_more() {
+            let mut pieces = source.begun();
             // There is no job yet that could say what is wrong.
             let broken = |error| {
                 let why = format!("no table can be made of the input: {error}");
                 TablesError::Definition(TableError::Header(why))
             };
             peek.take(pieces.recv().await.transpose().map_err(broken)?);
+            source = Pieces::Begun(pieces);
         }
         let new = self.job_of(wanted, &peek).await?;
         let mut upload = self.upload(new, key).await?;
@@ -223,6 +242,7 @@ impl Jobs {
         for held in peek.into_held() {
             upload.push(held).await;
         }
+        let mut pieces = source.begun();
         while let Some(piece) = pieces.recv().await {
             match piece {
                 Ok(data) => {

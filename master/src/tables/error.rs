@@ -1,5 +1,7 @@
 //! Why a request about tables can not be met.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use tally_common::table::{TableError, ValueError};
@@ -70,11 +72,22 @@ pub enum TablesError {
     },
     /// The store failed while operations were applied.
     #[error("{0}; send the operations again, those that were applied are not applied twice")]
-    Failed(String),
+    Failed(Arc<StoreError>),
     /// An ingest can not go on.
     #[error("{0}")]
     Ingest(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl TablesError {
+    /// What the store said, where it was the store.
+    pub fn of_store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
 }

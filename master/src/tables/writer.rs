@@ -2,7 +2,7 @@
 //! when that has been committed. While one batch is being committed the next one gathers by itself.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -64,12 +64,15 @@ async fn answer(handle: &Handle, requests: Vec<Request>) {
             }
         }
         Err(error) => {
-            let text = error.to_string();
-            let gone = matches!(error, TablesError::NotFound(_));
+            let failed = match error {
+                TablesError::Store(error) => Some(Arc::new(error)),
+                // The table was dropped: nothing else is refused once operations are being applied.
+                _ => None,
+            };
             for request in requests {
-                let error = match gone {
-                    true => TablesError::NotFound(handle.table().name().to_owned()),
-                    false => TablesError::Failed(text.clone()),
+                let error = match &failed {
+                    Some(error) => TablesError::Failed(Arc::clone(error)),
+                    None => TablesError::NotFound(handle.table().name().to_owned()),
                 };
                 let _ = request.reply.send(Err(error));
             }

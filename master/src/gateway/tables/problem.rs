@@ -56,13 +56,15 @@ impl From<TablesError> for Problem {
                 let title = "The ingest can not go on";
                 Self::of(StatusCode::CONFLICT, "ingest", title, detail)
             }
-            TablesError::Store(error) if error.is_full() => {
-                let (status, title) = (StatusCode::INSUFFICIENT_STORAGE, "The disk is full");
-                let detail = "nothing was applied; send the same again when there is room";
-                Self::of(status, "no-room", title, detail)
-            }
-            // The store's, one way or another.
-            error => Self::storage(error),
+            error => match error.of_store() {
+                Some(error) if error.is_full() => {
+                    let (status, title) = (StatusCode::INSUFFICIENT_STORAGE, "The disk is full");
+                    let detail = "nothing was applied; send the same again when there is room";
+                    Self::of(status, "no-room", title, detail)
+                }
+                Some(error) => Self::store(error),
+                None => Self::storage(error),
+            },
         }
     }
 }
