@@ -250,9 +250,20 @@ pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Where a file is written: stdout, or a file that appears under its name only when it is whole.
+/// Whether something is there that is no file: a pipe or a device such as `/dev/null`, which is written to
+/// and must never be replaced.
+pub(crate) fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// Bytes that go to a stream at once.
+const STREAM_BYTES: usize = 1 << 20;
+
+/// Where a file is written: stdout, a pipe or device, or a file that appears under its name only when it
+/// is whole.
 pub(crate) enum Target {
     Stdout(BufWriter<io::Stdout>),
+    Special(BufWriter<File>),
     File { path: PathBuf, whole: TempPath, file: DirectWriter },
 }
 
@@ -260,7 +271,12 @@ impl Target {
     /// Opens `path`; nothing that is there is touched before [`Target::finish`].
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         if is_dash(path) {
-            return Ok(Self::Stdout(BufWriter::with_capacity(1 << 20, io::stdout())));
+            return Ok(Self::Stdout(BufWriter::with_capacity(STREAM_BYTES, io::stdout())));
+        }
+        if is_special(path) {
+            let file = File::options().write(true).open(path);
+            let file = file.with_context(|| format!("{} can not be written", path.display()))?;
+            return Ok(Self::Special(BufWriter::with_capacity(STREAM_BYTES, file)));
         }
         if path.is_dir() {
             anyhow::bail!("{} is a directory; name a file to write to", path.display());
@@ -278,6 +294,7 @@ impl Target {
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stdout(mut out) => Ok(out.flush()?),
+            Self::Special(mut out) => Ok(out.flush()?),
             Self::File { path, whole, file } => {
                 let kept = file.finish().and_then(|()| Ok(whole.persist(&path)?));
                 kept.with_context(|| format!("{} can not be written", path.display()))
@@ -299,6 +316,7 @@ impl Write for Target {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(data),
+            Self::Special(out) => out.write(data),
             Self::File { file, .. } => file.write(data),
         }
     }
@@ -306,6 +324,7 @@ impl Write for Target {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(out) => out.flush(),
+            Self::Special(out) => out.flush(),
             Self::File { file, .. } => file.flush(),
         }
     }

@@ -142,3 +142,31 @@ fn there_is_a_manual_page_for_every_subcommand() {
     }
     assert_eq!(std::fs::read_to_string(pages.join("tally.1")).unwrap(), page);
 }
+
+#[test]
+fn a_pipe_is_written_to_and_stays_one() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let cluster = Cluster::start(1);
+    let plays = cluster.path("plays.csv");
+    std::fs::write(&plays, input::plays(7, 5, 100)).unwrap();
+    let pipe = cluster.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let [plays, to] = [&plays, &pipe].map(|path| path.to_str().unwrap().to_owned());
+    for command in [vec!["submit", &plays, "--wait", "-o", &to], vec!["count", &plays, "-o", &to]] {
+        let from = pipe.clone();
+        // Opened for both, so that nobody waits for ever where nothing is written.
+        let held = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+        let reader = std::thread::spawn(move || {
+            use std::io::Read as _;
+            let mut first = [0; 10];
+            std::fs::File::open(from).unwrap().read_exact(&mut first).unwrap();
+            first
+        });
+        let output = cluster.run(command);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(&reader.join().unwrap(), b"Song,Date,");
+        drop(held);
+    }
+}

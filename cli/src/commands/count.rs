@@ -19,7 +19,7 @@ use crate::args::CountArgs;
 use crate::client::succeeded;
 use crate::embedded;
 use crate::exit::Kind;
-use crate::output::{Target, bytes, folder, is_dash};
+use crate::output::{Target, bytes, folder, is_dash, is_special};
 use crate::progress::Progress;
 
 pub(crate) async fn run(args: &CountArgs) -> anyhow::Result<()> {
@@ -169,7 +169,7 @@ impl io::Read for Lazy {
 
 /// Brings a file of the job to where the user wants it.
 fn deliver(file: &Download, to: &Path) -> anyhow::Result<()> {
-    if !is_dash(to) && !to.is_dir() && fs::rename(&file.path, to).is_ok() {
+    if !is_dash(to) && !to.is_dir() && !is_special(to) && fs::rename(&file.path, to).is_ok() {
         return Ok(());
     }
     let mut target = Target::open(to)?;
