@@ -20,6 +20,9 @@ use super::guard::Guard;
 /// Most rows that one statement carries into SQLite. Larger ones are not faster, and are slow to prepare.
 const SQLITE_BULK_ROWS: usize = 512;
 
+/// Rows that smaller statements have room for.
+const SQLITE_ROOM: [usize; 3] = [1, 8, 64];
+
 /// Most values that one statement can carry into SQLite, as it is built.
 const SQLITE_BULK_VALUES: usize = 32_766;
 
@@ -202,12 +205,13 @@ impl Dialect {
         let names = names.join(", ");
         if self == Self::Sqlite {
             let one = format!("({})", vec!["?"; columns.len()].join(","));
-            let mut sql = format!("with b({names}) as (values {one}");
+            let mut sql = format!("with b({names}) as (select * from (values {one}");
             for _ in 1..rows {
                 sql.push(',');
                 sql.push_str(&one);
             }
-            sql.push(')');
+            // Rows that only fill the statement up are not looked at.
+            sql.push_str(") limit ?)");
             return sql;
         }
         let mut arrays = String::new();
@@ -220,15 +224,17 @@ impl Dialect {
         format!("with b({names}) as (select * from unnest({arrays}))")
     }
 
-    /// How many of `left` rows the next statement takes. Few different numbers, as each is a statement of
-    /// its own that is prepared once.
-    fn bulk_rows(self, left: usize, columns: usize) -> usize {
+    /// How many of `left` rows the next statement takes, and how many it has room for. Few different numbers
+    /// of the latter, as each is a statement of its own that is prepared once.
+    fn bulk_rows(self, left: usize, columns: usize) -> (usize, usize) {
         if self == Self::Postgres {
-            return left.min(POSTGRES_BULK_ROWS);
+            let rows = left.min(POSTGRES_BULK_ROWS);
+            return (rows, rows);
         }
-        let most = SQLITE_BULK_ROWS.min(SQLITE_BULK_VALUES / columns.max(1)).max(1);
-        let most = 1 << most.ilog2();
-        if left >= most { most } else { 1 << left.ilog2() }
+        // One value is the number of rows.
+        let most = SQLITE_BULK_ROWS.min((SQLITE_BULK_VALUES - 1) / columns.max(1)).max(1);
+        let room = SQLITE_ROOM.into_iter().find(|room| *room >= left).unwrap_or(most).min(most);
+        (left.min(room), room)
     }
 }
 
@@ -303,14 +309,19 @@ fn postgres_arguments(params: &[Param]) -> Result<PgArguments, StoreError> {
 fn sqlite_bulk(
     columns: &[BulkColumn],
     from: usize,
-    rows: usize,
+    (rows, room): (usize, usize),
 ) -> Result<SqliteArguments, StoreError> {
     let mut arguments = SqliteArguments::default();
+    arguments.reserve(room * columns.len() + 1, 0);
     for row in from..from + rows {
         for (_, values) in columns {
             bind_sqlite(&mut arguments, &values[row])?;
         }
     }
+    for _ in 0..(room - rows) * columns.len() {
+        bind_sqlite(&mut arguments, &Value::Null)?;
+    }
+    bind_sqlite(&mut arguments, &Value::Integer(rows as i64))?;
     Ok(arguments)
 }
 
@@ -460,11 +471,11 @@ impl Tx {
         let total = columns.first().map_or(0, |(_, values)| values.len());
         let mut from = 0;
         while from < total {
-            let rows = dialect.bulk_rows(total - from, columns.len());
-            let sql = AssertSqlSafe(format!("{} {statement}", dialect.source(columns, rows)));
+            let (rows, room) = dialect.bulk_rows(total - from, columns.len());
+            let sql = AssertSqlSafe(format!("{} {statement}", dialect.source(columns, room)));
             changed += match self {
                 Self::Sqlite(tx, _) => {
-                    let query = sqlx::query_with(sql, sqlite_bulk(columns, from, rows)?);
+                    let query = sqlx::query_with(sql, sqlite_bulk(columns, from, (rows, room))?);
                     query.execute(&mut **tx).await?.rows_affected()
                 }
                 Self::Postgres(tx) => {
@@ -489,11 +500,11 @@ impl Tx {
         let total = columns.first().map_or(0, |(_, values)| values.len());
         let mut from = 0;
         while from < total {
-            let rows = dialect.bulk_rows(total - from, columns.len());
-            let sql = AssertSqlSafe(format!("{} {statement}", dialect.source(columns, rows)));
+            let (rows, room) = dialect.bulk_rows(total - from, columns.len());
+            let sql = AssertSqlSafe(format!("{} {statement}", dialect.source(columns, room)));
             match self {
                 Self::Sqlite(tx, _) => {
-                    let arguments = sqlite_bulk(columns, from, rows)?;
+                    let arguments = sqlite_bulk(columns, from, (rows, room))?;
                     let mut found = sqlx::query_with(sql, arguments).fetch(&mut **tx);
                     while let Some(row) = found.try_next().await? {
                         see(sqlite_row(&row, kinds)?);

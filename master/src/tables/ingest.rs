@@ -25,7 +25,7 @@ use crate::store::table::{Compared, IngestRow, Stored, meta};
 
 /// Rows of one chunk. Larger ones write the aggregates' pages less often; while one is written, everybody
 /// else who wants to write waits.
-const CHUNK_ROWS: usize = 20_000;
+const CHUNK_ROWS: usize = 25_000;
 
 /// Bytes of the texts of one chunk, where rows are long.
 const CHUNK_BYTES: usize = 16 << 20;

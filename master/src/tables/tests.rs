@@ -402,7 +402,7 @@ async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
     .await
     .unwrap();
     let mut version = tables.watch("products").unwrap();
-    version.wait_for(|version| *version == 20_000).await.unwrap();
+    version.wait_for(|version| *version == 25_000).await.unwrap();
     // Somebody changes a row that the ingest has been by.
     let update = operation("1", OperationKind::Update, "s000007", &[("name", "mine")]);
     tables.apply("products", vec![update]).await.unwrap();

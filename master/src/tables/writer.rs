@@ -22,7 +22,7 @@ pub(crate) const QUEUE: usize = 1024;
 
 /// Operations that one transaction takes, unless a single request has more: so many take some tens of
 /// milliseconds, and what comes meanwhile waits no longer than that.
-const BATCH: usize = 4096;
+const BATCH: usize = 2048;
 
 /// Operations of one client.
 pub(crate) struct Request {
