@@ -79,6 +79,12 @@ pub struct TableAggregate {
 }
 
 impl TableAggregate {
+    /// Whether all that it computes are counts, which can be moved by a difference without looking at what
+    /// they are: no count of rows leaves the 64-bit integers.
+    pub fn counts_only(&self) -> bool {
+        self.values.iter().all(|(op, ..)| *op == AggregateOp::Count)
+    }
+
     /// Whether it has a least or greatest value, which is not to be had from what it was when a row goes.
     pub fn has_extremes(&self) -> bool {
         self.values.iter().any(|(op, ..)| matches!(op, AggregateOp::Min | AggregateOp::Max))

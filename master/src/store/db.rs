@@ -470,20 +470,36 @@ impl Tx {
         let (dialect, mut changed) = (self.dialect(), 0);
         let total = columns.first().map_or(0, |(_, values)| values.len());
         let mut from = 0;
-        while from < total {
-            let (rows, room) = dialect.bulk_rows(total - from, columns.len());
-            let sql = AssertSqlSafe(format!("{} {statement}", dialect.source(columns, room)));
-            changed += match self {
-                Self::Sqlite(tx, _) => {
-                    let query = sqlx::query_with(sql, sqlite_bulk(columns, from, (rows, room))?);
-                    query.execute(&mut **tx).await?.rows_affected()
+        // What the next statement is given is put together while the database works on this one.
+        match self {
+            Self::Sqlite(tx, _) => {
+                let prepare = |from: usize| {
+                    let (rows, room) = dialect.bulk_rows(total - from, columns.len());
+                    let sql = format!("{} {statement}", dialect.source(columns, room));
+                    let arguments = sqlite_bulk(columns, from, (rows, room))?;
+                    Ok::<_, StoreError>((rows, AssertSqlSafe(sql), arguments))
+                };
+                let mut next = (total > 0).then(|| prepare(0));
+                while let Some(prepared) = next {
+                    let (rows, sql, arguments) = prepared?;
+                    from += rows;
+                    let query = sqlx::query_with(sql, arguments).execute(&mut **tx);
+                    let ahead = async { (from < total).then(|| prepare(from)) };
+                    let (done, prepared) = tokio::join!(query, ahead);
+                    changed += done?.rows_affected();
+                    next = prepared;
                 }
-                Self::Postgres(tx) => {
-                    let query = sqlx::query_with(sql, postgres_bulk(columns, from, rows)?);
-                    query.execute(&mut **tx).await?.rows_affected()
+            }
+            Self::Postgres(tx) => {
+                while from < total {
+                    let (rows, room) = dialect.bulk_rows(total - from, columns.len());
+                    let sql = format!("{} {statement}", dialect.source(columns, room));
+                    let arguments = postgres_bulk(columns, from, rows)?;
+                    let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+                    changed += query.execute(&mut **tx).await?.rows_affected();
+                    from += rows;
                 }
-            };
-            from += rows;
+            }
         }
         Ok(changed)
     }

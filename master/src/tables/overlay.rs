@@ -26,7 +26,7 @@ struct Slot {
     touched: bool,
 }
 
-/// A group of an aggregate as it will be.
+/// A group of an aggregate as it will be; of one that only counts, by how much it moves.
 #[derive(Debug)]
 struct GroupSlot {
     totals: GroupTotals,

@@ -142,6 +142,46 @@ impl TableSql {
         Ok(())
     }
 
+    /// Moves the groups of an aggregate that only counts by a difference; a group without rows goes.
+    async fn move_groups(
+        &self,
+        tx: &mut Tx,
+        aggregate: &TableAggregate,
+        groups: &[(&Value, &GroupTotals)],
+    ) -> Result<(), StoreError> {
+        let kind = self.kind(aggregate.group_by);
+        let (name, group) = (self.aggregate_name(aggregate), self.column(aggregate.group_by));
+        let moved: Vec<_> = groups.iter().filter(|(_, moved)| moved.rows != 0).collect();
+        let columns = [
+            (kind, moved.iter().map(|(group, _)| (*group).clone()).collect::<Vec<_>>()),
+            (KeyKind::Integer, moved.iter().map(|(_, by)| Value::Integer(by.rows)).collect()),
+        ];
+        let values: Vec<String> =
+            aggregate.values.iter().map(|(.., value)| quoted(value)).collect();
+        let given = vec![self.dialect.written(KeyKind::Integer, "b.c1"); values.len()];
+        let set = values.iter().map(|value| {
+            format!("{value} = {}.{value} + excluded.{value}", quoted(&aggregate.name))
+        });
+        let sql = format!(
+            "insert into {name} ({group}, {}) select {}, {} from b where true
+             on conflict ({group}) do update set {}",
+            values.join(", "),
+            self.dialect.written(kind, "b.c0"),
+            given.join(", "),
+            set.collect::<Vec<_>>().join(", ")
+        );
+        tx.bulk(&columns, &sql).await?;
+        let less = moved.iter().filter(|(_, by)| by.rows < 0);
+        let less = [(kind, less.map(|(group, _)| (*group).clone()).collect::<Vec<_>>())];
+        let given = self.dialect.written(kind, "b.c0");
+        let sql = format!(
+            "delete from {name} where {group} in (select {given} from b) and {} = 0",
+            values[0]
+        );
+        tx.bulk(&less, &sql).await?;
+        Ok(())
+    }
+
     /// Writes what groups come to; a group without rows goes.
     pub(crate) async fn write_groups(
         &self,
@@ -149,6 +189,9 @@ impl TableSql {
         aggregate: &TableAggregate,
         groups: &[(&Value, &GroupTotals)],
     ) -> Result<(), StoreError> {
+        if aggregate.counts_only() {
+            return self.move_groups(tx, aggregate, groups).await;
+        }
         let kind = self.kind(aggregate.group_by);
         let (name, group) = (self.aggregate_name(aggregate), self.column(aggregate.group_by));
         let gone = groups.iter().filter(|(_, totals)| totals.rows == 0);
