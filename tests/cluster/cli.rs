@@ -163,7 +163,10 @@ fn a_pipe_is_written_to_and_stays_one() {
             std::fs::File::open(from).unwrap().read_exact(&mut first).unwrap();
             first
         });
-        let output = cluster.run(command);
+        let output = match command[0] {
+            "count" => tally_tests::run(&command),
+            _ => cluster.run(&command),
+        };
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
         assert_eq!(&reader.join().unwrap(), b"Song,Date,");
