@@ -210,8 +210,9 @@ impl Dialect {
                 sql.push(',');
                 sql.push_str(&one);
             }
-            // Rows that only fill the statement up are not looked at.
-            sql.push_str(") limit ?)");
+            // Rows that only fill the statement up are not looked at. SQLite prepares a statement anew when the
+            // parameter that is its limit changes, but not where it is an expression's.
+            sql.push_str(") limit abs(?))");
             return sql;
         }
         let mut arrays = String::new();

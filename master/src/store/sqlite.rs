@@ -11,11 +11,11 @@ use sqlx::sqlite::{
 use super::{Db, Dialect, StoreError, folder, migrate};
 
 /// Connections: one writes, the others read.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: u32 = 6;
 
 /// Memory that each may take for pages, in KiB, negative as SQLite wants it: the pages of an aggregate of some
 /// hundred thousand groups are changed again by each chunk of an ingest.
-const CACHE_KIB: &str = "-65536";
+const CACHE_KIB: &str = "-16384";
 
 /// Pages of 4 KiB in the log after which they are brought into the file: a page that is changed often is
 /// brought there less often.
