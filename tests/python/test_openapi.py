@@ -76,6 +76,8 @@ def about_a_table(cluster, operation, case, chance):
     # A page: the stream has no end, and test_sse.py has such.
     if operation.path.endswith("/changes"):
         case.query = {**(case.query or {}), "limit": "5"}
+    if operation.path.startswith("/api/v1/sources/") and chance.random() < 0.9:
+        case.path_parameters["name"] = "watched"
     if "table" not in (case.path_parameters or {}) or chance.random() < 0.1:
         return
     if operation.method.upper() == "DELETE":
@@ -102,6 +104,15 @@ def declare(cluster, name):
     add = {"message_id": str(uuid.uuid4()), "op": "add", "row": row}
     assert requests.post(f"{url}/{name}/operations", json=add, timeout=PATIENCE).status_code == 200
     return name
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One that watches a folder, in which nothing ever is."""
+    watched = f"name=watched,path={tmp_path_factory.mktemp('watched')},preset=plays,interval=1h"
+    started = Cluster(flags=("--source", watched))
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="module")
