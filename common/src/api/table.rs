@@ -249,6 +249,22 @@ pub enum ChangeKind {
     Deleted,
 }
 
+impl ChangeKind {
+    /// Its name in JSON and text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// The kind of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Added, Self::Updated, Self::Deleted].into_iter().find(|known| known.as_str() == name)
+    }
+}
+
 /// A change of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

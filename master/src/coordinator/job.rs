@@ -241,14 +241,16 @@ impl Job {
             result: self.result.clone(),
             rejects: self.rejects.clone(),
             slaves: self.shares.values().cloned().collect(),
-            ingest: self.new.ingest.as_ref().map(|(table, mode)| IngestView {
-                table: table.clone(),
-                mode: *mode,
-                counts: self.ingested.or(applied).unwrap_or_default(),
-            }),
+            ingest: ingest_view(&self.new, self.ingested.or(applied).unwrap_or_default()),
             ..blank_view(self.id, &self.new, self.opened_ms)
         }
     }
+}
+
+/// Which table a job's rows go into, if they do, and what that has come to.
+fn ingest_view(new: &NewJob, counts: IngestCounts) -> Option<IngestView> {
+    let (table, mode) = new.ingest.as_ref()?;
+    Some(IngestView { table: table.clone(), mode: *mode, counts })
 }
 
 fn blank_view(id: JobId, new: &NewJob, opened_ms: u64) -> JobView {
@@ -263,11 +265,7 @@ fn blank_view(id: JobId, new: &NewJob, opened_ms: u64) -> JobView {
         expires_at: None,
         keep_input: new.keep_input,
         repairs: new.repairs,
-        ingest: new.ingest.as_ref().map(|(table, mode)| IngestView {
-            table: table.clone(),
-            mode: *mode,
-            counts: IngestCounts::default(),
-        }),
+        ingest: ingest_view(new, IngestCounts::default()),
         in_place: new.in_place.as_ref().map(|path| path.display().to_string()),
         result_path: new.result_path.as_ref().map(|path| path.display().to_string()),
         repaired_by: None,

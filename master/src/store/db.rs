@@ -361,7 +361,7 @@ fn sqlite_row(row: &SqliteRow, kinds: &[KeyKind]) -> Result<Vec<Value>, StoreErr
             KeyKind::Date => match row.try_get::<Option<&str>, _>(i)? {
                 None => Value::Null,
                 Some(text) => Value::Date(parse_date(text.as_bytes()).map_err(|reason| {
-                    StoreError::Nonsense { what: "a date", problem: format!("{text:?}: {reason}") }
+                    StoreError::nonsense("a date", format!("{text:?}: {reason}"))
                 })?),
             },
         })

@@ -111,7 +111,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn nonsense(what: &'static str, problem: impl ToString) -> Self {
+    pub(crate) fn nonsense(what: &'static str, problem: impl ToString) -> Self {
         Self::Nonsense { what, problem: problem.to_string() }
     }
 }

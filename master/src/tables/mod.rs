@@ -239,10 +239,8 @@ impl Tables {
 impl Inner {
     fn handle(&self, stored: StoredTable) -> Result<Arc<Handle>, StoreError> {
         let StoredTable { id, definition, created_ms, counters } = stored;
-        let table = Table::try_from(definition).map_err(|error| StoreError::Nonsense {
-            what: "a table",
-            problem: error.to_string(),
-        })?;
+        let table =
+            Table::try_from(definition).map_err(|error| StoreError::nonsense("a table", error))?;
         let sql = TableSql { id, table: Arc::new(table), dialect: self.db.dialect() };
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let place = (self.db.clone(), self.clock);

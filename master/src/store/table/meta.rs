@@ -61,9 +61,8 @@ pub(crate) async fn tables(tx: &mut Tx) -> Result<Vec<StoredTable>, StoreError> 
     let kinds = [NUMBER, TEXT, NUMBER, NUMBER, NUMBER, NUMBER];
     let rows = tx.query(sql.to_owned(), &[], &kinds).await?;
     let table = |row: Vec<Value>| {
-        let definition = serde_json::from_str(&row[1].to_string()).map_err(|error| {
-            StoreError::Nonsense { what: "a table", problem: error.to_string() }
-        })?;
+        let definition = serde_json::from_str(&row[1].to_string())
+            .map_err(|error| StoreError::nonsense("a table", error))?;
         let counters = Counters {
             version: number(&row[3]),
             rows: number(&row[4]),
@@ -82,7 +81,7 @@ pub(crate) async fn add_table(
     created_ms: u64,
 ) -> Result<i64, StoreError> {
     let text = serde_json::to_string(definition)
-        .map_err(|error| StoreError::Nonsense { what: "a table", problem: error.to_string() })?;
+        .map_err(|error| StoreError::nonsense("a table", error))?;
     let sql = "insert into tables (name, definition, created_ms) values ($1, $2, $3)";
     let name = Param::text(&definition.name);
     tx.run(sql.to_owned(), &[name.clone(), Param::text(&text), Param::int(created_ms)]).await?;
@@ -153,7 +152,7 @@ pub(crate) async fn applied(
     .await?;
     match wrong {
         None => Ok(()),
-        Some(problem) => Err(StoreError::Nonsense { what: "an outcome", problem }),
+        Some(problem) => Err(StoreError::nonsense("an outcome", problem)),
     }
 }
 

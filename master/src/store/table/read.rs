@@ -26,10 +26,6 @@ pub(crate) struct Past {
     pub(crate) changed_ms: u64,
 }
 
-fn nonsense(what: &'static str, problem: impl ToString) -> StoreError {
-    StoreError::Nonsense { what, problem: problem.to_string() }
-}
-
 impl TableSql {
     /// The rows of some keys, as far as there are any.
     pub(crate) async fn rows_of(
@@ -268,30 +264,31 @@ impl TableSql {
     fn past_of(&self, row: &[Value]) -> Result<Past, StoreError> {
         let number = |at: usize| row[at].integer().unwrap_or(0).unsigned_abs();
         let text = |at: usize| row[at].to_string();
-        let change = match text(2).as_str() {
-            "added" => ChangeKind::Added,
-            "updated" => ChangeKind::Updated,
-            "deleted" => ChangeKind::Deleted,
-            other => return Err(nonsense("a change", other)),
-        };
+        let name = text(2);
+        let change =
+            ChangeKind::parse(&name).ok_or_else(|| StoreError::nonsense("a change", &name))?;
         let values = match &row[3] {
             Value::Null => None,
             text => Some(self.row_from_history(&text.to_string())?),
         };
-        let key = serde_json::from_str(&text(1)).map_err(|error| nonsense("a key", error))?;
+        let key =
+            serde_json::from_str(&text(1)).map_err(|error| StoreError::nonsense("a key", error))?;
         Ok(Past { version: number(0), change, key, row: values, changed_ms: number(4) })
     }
 
     fn row_from_history(&self, text: &str) -> Result<Row, StoreError> {
         let values: Vec<serde_json::Value> =
-            serde_json::from_str(text).map_err(|error| nonsense("a row", error))?;
+            serde_json::from_str(text).map_err(|error| StoreError::nonsense("a row", error))?;
         let columns = self.table.columns();
         if values.len() != columns.len() {
-            return Err(nonsense("a row", "it has another number of columns than its table"));
+            return Err(StoreError::nonsense(
+                "a row",
+                "it has another number of columns than its table",
+            ));
         }
         let values =
             columns.iter().zip(&values).map(|(column, value)| Value::from_json(column, value));
-        values.collect::<Result<_, _>>().map_err(|error| nonsense("a row", error))
+        values.collect::<Result<_, _>>().map_err(|error| StoreError::nonsense("a row", error))
     }
 
     /// Counts the rows and the aggregates anew, and compares.

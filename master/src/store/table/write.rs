@@ -43,14 +43,6 @@ fn int(n: u64) -> Value {
     Value::Integer(super::super::row::int(n))
 }
 
-pub(crate) const fn change_name(change: ChangeKind) -> &'static str {
-    match change {
-        ChangeKind::Added => "added",
-        ChangeKind::Updated => "updated",
-        ChangeKind::Deleted => "deleted",
-    }
-}
-
 impl TableSql {
     /// Writes what a transaction changes, the aggregates excepted.
     pub(crate) async fn write(&self, tx: &mut Tx, writes: &Writes<'_>) -> Result<(), StoreError> {
@@ -128,7 +120,7 @@ impl TableSql {
         let columns = [
             numbers(|past| past.version),
             texts(&|past| Value::Text(past.key.to_json().to_string().into())),
-            texts(&|past| Value::Text(change_name(past.change).into())),
+            texts(&|past| Value::Text(past.change.as_str().into())),
             texts(&|past| past.row.as_ref().map_or(Value::Null, json)),
             numbers(|past| past.changed_ms),
             numbers(|past| past.until_ms),
