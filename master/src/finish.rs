@@ -27,7 +27,6 @@ use crate::look;
 use crate::merge::{MergeError, MergeInput, MergeOptions, MergeSummary, merge_to_csv};
 use crate::read_at::FileAt;
 use crate::runs::run_path;
-use crate::store::StoreError;
 use crate::tables::{Tables, TablesError};
 
 /// Bytes of a rejected record that are shown with the job; the rejects file has all of them.
@@ -92,7 +91,7 @@ impl FinishError {
             Self::Io(error) | Self::Merge(MergeError::Io(error)) => {
                 error.kind() == io::ErrorKind::StorageFull
             }
-            Self::Tables(error) => error.of_store().is_some_and(StoreError::is_full),
+            Self::Tables(error) => error.is_full(),
             _ => false,
         }
     }

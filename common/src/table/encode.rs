@@ -50,6 +50,18 @@ pub fn put_text(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
+/// Appends a row, as [`read_row`] reads it.
+pub fn put_row(row: &[Value], out: &mut Vec<u8>) {
+    for value in row {
+        match value {
+            Value::Null => put_null(out),
+            Value::Integer(n) => put_integer(*n, out),
+            Value::Date(day) => put_date(*day, out),
+            Value::Text(text) => put_text(text.as_bytes(), out),
+        }
+    }
+}
+
 #[inline]
 fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {

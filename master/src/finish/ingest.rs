@@ -35,7 +35,7 @@ pub(super) fn apply(
         );
         return Err(TablesError::Ingest(why).into());
     }
-    let mut ingest = job.tables.ingest(job.id, table, mode)?;
+    let mut ingest = job.tables.ingest(job.id, (table, mode), options.scratch_dir)?;
     let mut report = Report::begin(&job.spec, out)?;
     let mut failed = None;
     let merged = each_row(&job.spec, inputs, options, |row, records| {

@@ -143,7 +143,7 @@ mod tests {
     use tally_common::id::MessageId;
     use tally_common::run::{ReadAt, RunHeader, RunMeta, RunWriter, TaskTotals};
     use tally_common::spec::SpecDraft;
-    use tally_common::table::{Key, Table, TableDraft, Value, put_date, put_integer, put_text};
+    use tally_common::table::{Key, Table, TableDraft, Value, put_row};
 
     use super::*;
 
@@ -151,19 +151,6 @@ mod tests {
         let table = Table::try_from(TableDraft::plays()).unwrap();
         let spec = Spec::try_from(SpecDraft::of_table(&table)).unwrap();
         (table, spec)
-    }
-
-    fn encoded(row: &[Value]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for value in row {
-            match value {
-                Value::Text(text) => put_text(text.as_bytes(), &mut out),
-                Value::Date(day) => put_date(*day, &mut out),
-                Value::Integer(n) => put_integer(*n, &mut out),
-                Value::Null => unreachable!("plays has no column that can be null"),
-            }
-        }
-        out
     }
 
     /// A head, a tail, and how many records.
@@ -175,7 +162,7 @@ mod tests {
         assert!(RowTail::put_head(&key.0[0], &mut head));
         assert!(key.0[1..].iter().all(|value| RowTail::put_key(value, &mut tail)));
         tail.extend_from_slice(&position.to_be_bytes());
-        tail.extend_from_slice(&encoded(row));
+        put_row(row, &mut tail);
         (head, tail, records.into())
     }
 

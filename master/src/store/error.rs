@@ -84,6 +84,9 @@ pub enum StoreError {
     /// The database could not do what it was asked to.
     #[error("the store failed: {0}")]
     Sql(#[from] sqlx::Error),
+    /// The same of SQLite that is used without going through another thread.
+    #[error("the store failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
     /// What it holds makes no sense.
     #[error("the store holds {what} that makes no sense: {problem}")]
     Nonsense {
@@ -97,9 +100,16 @@ pub enum StoreError {
 impl StoreError {
     /// Whether it failed for want of space on the disk.
     pub fn is_full(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
-        let code = code(&**error);
-        code == SQLITE_FULL || code == POSTGRES_FULL
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => {
+                let code = code(&**error);
+                code == SQLITE_FULL || code == POSTGRES_FULL
+            }
+            Self::Sqlite(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the server is away, and all may be well again without anybody's doing.

@@ -1,10 +1,13 @@
 //! The store: what must outlive the process, in SQLite (`tally.db` in the data folder) or in a Postgres. Of
 //! jobs, written by the coordinator alone, in one transaction for each batch of facts; read by anybody.
 
+mod bulk;
 mod db;
+mod dialect;
 mod error;
 mod folder;
 mod guard;
+mod here;
 mod line;
 mod list;
 mod migrate;
@@ -16,6 +19,8 @@ mod sqlite;
 pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turns;
+mod value;
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,10 +30,14 @@ use tokio::time::timeout;
 use crate::clock::Stopwatch;
 use crate::metrics;
 
-pub(crate) use db::{BulkColumn, Db, Dialect, Param, Tx};
+pub(crate) use bulk::{Bulk, SqlColumn};
+pub(crate) use db::{Db, Tx};
+pub(crate) use dialect::Dialect;
 pub(crate) use error::StoreError;
 pub(crate) use read::{StoredJob, StoredKey, StoredTask};
 pub(crate) use row::{KeptRow, Row};
+pub(crate) use turns::Turns;
+pub(crate) use value::{Cell, Param};
 
 /// How long a transaction may take on a server: far longer than any does. One that does not end by then is taken for
 /// failed, as a server may be away without anybody noticing, and is done again.
@@ -54,7 +63,7 @@ impl Store {
     pub(crate) async fn commit(&self, rows: &[Row]) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
         let written = match self.0.dialect() {
-            // It may wait for its turn for as long as a table is being replaced.
+            // It may wait for its turn for as long as a large change of a table is being written.
             Dialect::Sqlite => self.write(rows).await,
             Dialect::Postgres => {
                 let written = timeout(COMMIT, self.write(rows)).await;

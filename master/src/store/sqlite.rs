@@ -8,18 +8,20 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use super::{Db, Dialect, StoreError, folder, migrate};
+use super::db::SqliteDb;
+use super::here::Place;
+use super::{Db, Dialect, StoreError, Turns, folder, migrate};
 
 /// Connections: one writes, the others read.
 const CONNECTIONS: u32 = 6;
 
 /// Memory that each may take for pages, in KiB, negative as SQLite wants it: the pages of an aggregate of some
 /// hundred thousand groups are changed again by each chunk of an ingest.
-const CACHE_KIB: &str = "-16384";
+const CACHE_KIB: i32 = -16384;
 
 /// Pages of 4 KiB in the log after which they are brought into the file: a page that is changed often is
 /// brought there less often.
-const CHECKPOINT_PAGES: &str = "8000";
+const CHECKPOINT_PAGES: u32 = 8000;
 
 /// Rows of a query that wait for whoever reads them. The thread that has found one and the one that takes it
 /// need not wake each other for each.
@@ -39,12 +41,11 @@ pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
         .filename(&path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // A commit that has been acknowledged outlives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY)
-        .pragma("cache_size", CACHE_KIB)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("cache_size", CACHE_KIB.to_string())
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .row_buffer_size(ROWS_AHEAD)
         .statement_cache_capacity(STATEMENTS);
     let store = path.display().to_string();
@@ -52,7 +53,18 @@ pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
     let pool = pool.await.map_err(|error| damaged(&store, error.to_string()))?;
     check(&pool, &store).await?;
     migrate::run(&mut *pool.acquire().await?, Dialect::Sqlite, &store).await?;
-    Ok(Db::Sqlite(pool, Arc::default()))
+    let place = Arc::new(Place::new(&path, pragmas(), STATEMENTS));
+    Ok(Db::Sqlite(SqliteDb { pool, place, turns: Turns::new(()) }))
+}
+
+/// The same settings for connections that are not the pool's. A commit that has been acknowledged outlives a
+/// power cut: `synchronous` is full in both.
+fn pragmas() -> String {
+    let busy = BUSY.as_millis();
+    format!(
+        "pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = {busy};
+         pragma cache_size = {CACHE_KIB}; pragma wal_autocheckpoint = {CHECKPOINT_PAGES}"
+    )
 }
 
 fn damaged(store: &str, problem: String) -> StoreError {

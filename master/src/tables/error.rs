@@ -1,5 +1,6 @@
 //! Why a request about tables can not be met.
 
+use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -76,6 +77,9 @@ pub enum TablesError {
     /// An ingest can not go on.
     #[error("{0}")]
     Ingest(String),
+    /// What an ingest keeps aside while it gathers could not be written or read.
+    #[error("the changes of an import could not be kept aside: {0}")]
+    Stage(#[from] io::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,6 +92,14 @@ impl TablesError {
             Self::Store(error) => Some(error),
             Self::Failed(error) => Some(error),
             _ => None,
+        }
+    }
+
+    /// Whether it failed for want of space on the disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Stage(error) => error.kind() == io::ErrorKind::StorageFull,
+            error => error.of_store().is_some_and(StoreError::is_full),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 
 use tally_common::api::{TableView, timestamp};
 use tally_common::table::Table;
@@ -11,7 +11,7 @@ use super::TablesError;
 use super::writer::Request;
 use crate::clock::Clock;
 use crate::store::table::{Counters, TableSql, meta};
-use crate::store::{Db, Tx};
+use crate::store::{Db, Turns, Tx};
 
 /// A table.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Handle {
     pub(crate) created_ms: u64,
     /// What was committed last; held by whoever changes the table. `None` where it is not known whether a
     /// commit went through, and after the table was dropped.
-    turn: Mutex<Option<Counters>>,
+    turns: Turns<Option<Counters>>,
     /// Number of the last change.
     version: watch::Sender<u64>,
     /// Rows; for those who only look.
@@ -33,7 +33,7 @@ pub(crate) struct Handle {
 
 /// The turn to change a table, and its counters.
 pub(crate) struct Turn<'h> {
-    guard: MutexGuard<'h, Option<Counters>>,
+    guard: OwnedMutexGuard<Option<Counters>>,
     handle: &'h Handle,
     pub(crate) counters: Counters,
 }
@@ -51,7 +51,7 @@ impl Handle {
             db,
             clock,
             created_ms,
-            turn: Mutex::new(Some(counters)),
+            turns: Turns::new(Some(counters)),
             version: watch::Sender::new(counters.version),
             rows: watch::Sender::new(counters.rows),
             queue,
@@ -68,7 +68,7 @@ impl Handle {
 
     /// Waits for the turn to change the table. Those that wait get it in the order in which they came.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, TablesError> {
-        let mut guard = self.turn.lock().await;
+        let mut guard = self.turns.take().await;
         let counters = match guard.take() {
             Some(counters) => counters,
             None => {
@@ -78,6 +78,19 @@ impl Handle {
             }
         };
         Ok(Turn { guard, handle: self, counters })
+    }
+
+    /// Whether somebody waits for the turn, or for the database's.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.turns.is_wanted() || self.db.is_wanted()
+    }
+
+    /// Waits until somebody does.
+    pub(crate) async fn wanted(&self) {
+        tokio::select! {
+            () = self.turns.wanted() => {}
+            () = self.db.wanted() => {}
+        }
     }
 
     pub(crate) fn view(&self) -> TableView {

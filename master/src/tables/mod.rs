@@ -4,12 +4,15 @@
 //! Each table has one writer, which gathers what waits into one transaction: message ids, rows, history and
 //! aggregates together. Readers see one moment each and wait for nobody.
 
+mod apply;
+mod changes;
 mod error;
 mod handle;
 mod ingest;
 mod overlay;
 mod query;
 mod scan;
+mod stage;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -325,7 +325,7 @@ async fn ingest(
 ) -> Result<IngestCounts, TablesError> {
     let tables = tables.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let mut ingest = tables.ingest(job, "products", mode)?;
+        let mut ingest = tables.ingest(job, ("products", mode), &std::env::temp_dir())?;
         for row in rows {
             ingest.push(row, 1)?;
         }
@@ -393,7 +393,7 @@ async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
     let id = job();
     let (half, own) = (rows[..30_000].to_vec(), tables.clone());
     tokio::task::spawn_blocking(move || {
-        let mut ingest = own.ingest(id, "products", IngestMode::Merge).unwrap();
+        let mut ingest = own.ingest(id, ("products", IngestMode::Merge), &std::env::temp_dir()).unwrap();
         for row in half {
             ingest.push(row, 1).unwrap();
         }

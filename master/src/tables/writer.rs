@@ -6,11 +6,13 @@ use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
+use tokio::{runtime, task};
 
 use tally_common::api::{OperationDraft, OperationResult, Outcome};
 use tally_common::table::{Key, Operation, OperationKind, Value};
 
 use super::TablesError;
+use super::changes::Changes;
 use super::handle::{Handle, Turn};
 use super::overlay::Overlay;
 use crate::metrics;
@@ -47,7 +49,14 @@ pub(crate) async fn run(handle: Weak<Handle>, mut queue: mpsc::Receiver<Request>
             }
             return;
         };
-        answer(&handle, requests).await;
+        // The database may be one that works on the thread that asks.
+        let runtime = runtime::Handle::current();
+        let answered =
+            task::spawn_blocking(move || runtime.block_on(answer(&handle, requests))).await;
+        if answered.is_err() {
+            // It panicked, or the process ends: those who asked see that nobody answers.
+            return;
+        }
     }
 }
 
@@ -114,7 +123,7 @@ async fn apply(
         return Ok(results);
     }
     let turn = handle.turn().await?;
-    let tx = match handle.db.write().await {
+    let tx = match handle.db.write_here().await {
         Ok(tx) => tx,
         Err(error) => {
             turn.leave();
@@ -135,8 +144,8 @@ async fn transact(
 ) -> Result<(), TablesError> {
     let (sql, now_ms) = (&handle.sql, handle.clock.unix_ms());
     let mut seen = HashMap::new();
-    let ids = checked.iter().map(|one| Value::Text((*one.operation.message_id).into())).collect();
-    meta::applied(&mut tx, sql.id, ids, |applied| {
+    let ids: Vec<&str> = checked.iter().map(|one| &*one.operation.message_id).collect();
+    meta::applied(&mut tx, sql.id, &ids, |applied| {
         seen.insert(applied.message_id.clone(), applied);
     })
     .await?;
@@ -169,9 +178,10 @@ async fn transact(
         return Ok(());
     }
     meta::keep_applied(&mut tx, sql.id, &applied, now_ms).await?;
-    write_out(sql, &mut tx, &mut overlay).await?;
-    let counters = overlay.counters();
-    turn.commit(tx, counters).await
+    let history = overlay.changes.take_history();
+    sql.write(&mut tx, &overlay.writes(&history)).await?;
+    write_groups(sql, &mut tx, &mut overlay.changes).await?;
+    turn.commit(tx, overlay.changes.counters()).await
 }
 
 /// Lays in the rows and groups that some operations concern.
@@ -191,17 +201,19 @@ async fn lay_in(
             let from_key = is_key.map(|at| &operation.key.0[at]);
             operation.set[aggregate.group_by].as_ref().or(from_key)
         });
-        lay_groups(sql, tx, overlay, at, set.cloned().collect()).await?;
+        let mut groups: HashSet<Value> = set.cloned().collect();
+        groups.extend(overlay.laid_rows().map(|stored| stored.row[aggregate.group_by].clone()));
+        lay_groups(sql, tx, &mut overlay.changes, at, groups).await?;
     }
     Ok(())
 }
 
-/// Lays in the groups of an aggregate that the rows in the overlay are in, and some more. Of one that only
-/// counts none are needed: its groups are moved by a difference.
+/// Lays in groups of an aggregate, as far as they are not yet. Of one that only counts none are needed: its
+/// groups are moved by a difference.
 pub(crate) async fn lay_groups(
     sql: &TableSql,
     tx: &mut Tx,
-    overlay: &mut Overlay<'_>,
+    changes: &mut Changes<'_>,
     at: usize,
     mut groups: HashSet<Value>,
 ) -> Result<(), StoreError> {
@@ -209,30 +221,28 @@ pub(crate) async fn lay_groups(
     if aggregate.counts_only() {
         return Ok(());
     }
-    groups.extend(overlay.laid_rows().map(|stored| stored.row[aggregate.group_by].clone()));
+    changes.retain_unknown(at, &mut groups);
     let mut groups: Vec<&Value> = groups.iter().collect();
     groups.sort_unstable();
-    sql.groups(tx, aggregate, &groups, |group, totals| overlay.lay_group(at, group, totals)).await
+    sql.groups(tx, aggregate, &groups, |group, totals| changes.lay_group(at, group, totals)).await
 }
 
-/// Writes what an overlay has changed: rows and history, then the aggregates, then the counters.
-pub(crate) async fn write_out(
+/// Writes the aggregates, once the rows have been written, and the counters.
+pub(crate) async fn write_groups(
     sql: &TableSql,
     tx: &mut Tx,
-    overlay: &mut Overlay<'_>,
+    changes: &mut Changes<'_>,
 ) -> Result<(), StoreError> {
-    let (writes, counters) = overlay.writes();
-    sql.write(tx, &writes).await?;
     for (at, aggregate) in sql.table.aggregates().iter().enumerate() {
         let mut found = Vec::new();
-        let stale = overlay.stale(at);
+        let stale = changes.stale(at);
         sql.extremes(tx, aggregate, &stale, |group, values| found.push((group, values))).await?;
         for (group, values) in found {
-            overlay.found(at, &group, values);
+            changes.found(at, &group, values);
         }
-        sql.write_groups(tx, aggregate, &overlay.groups(at)).await?;
+        sql.write_groups(tx, aggregate, &changes.groups(at)).await?;
     }
-    meta::move_counters(tx, sql.id, counters).await
+    meta::move_counters(tx, sql.id, changes.counters()).await
 }
 
 /// 64 bits of what an operation says. Not a defence: whoever sends other content under a message id of his

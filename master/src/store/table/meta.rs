@@ -6,7 +6,7 @@ use tally_common::id::JobId;
 use tally_common::spec::KeyKind;
 use tally_common::table::{TableDraft, Value};
 
-use crate::store::{Dialect, Param, StoreError, Tx};
+use crate::store::{Cell, Dialect, Param, StoreError, Tx};
 
 /// A table as it is kept.
 #[derive(Clone, Debug)]
@@ -127,16 +127,18 @@ pub(crate) async fn move_counters(
 pub(crate) async fn applied(
     tx: &mut Tx,
     table: i64,
-    ids: Vec<Value>,
+    ids: &[&str],
     mut see: impl FnMut(Applied),
 ) -> Result<(), StoreError> {
-    let sql = format!(
-        "select t.message_id, t.fingerprint, t.outcome, t.version from b join operations t
-         on t.table_id = {table} and t.message_id = {}",
-        tx.dialect().written(TEXT, "b.c0")
-    );
+    let columns = [("table_id".to_owned(), NUMBER), ("message_id".to_owned(), TEXT)];
+    let selected = "t.message_id, t.fingerprint, t.outcome, t.version";
+    let bulk = tx.dialect().select(selected, "operations", &columns, "");
+    let cell = |row: usize, column: usize| match column {
+        0 => Cell::Integer(table),
+        _ => Cell::Text(ids[row]),
+    };
     let mut wrong = None;
-    tx.bulk_query(&[(TEXT, ids)], &sql, &[TEXT, NUMBER, TEXT, NUMBER], |row| {
+    tx.bulk_query(&bulk, ids.len(), cell, &[TEXT, NUMBER, TEXT, NUMBER], |row| {
         let name = row[2].to_string();
         let Some(outcome) = Outcome::parse(&name) else {
             wrong = Some(name);
@@ -163,25 +165,28 @@ pub(crate) async fn keep_applied(
     applied: &[Applied],
     now_ms: u64,
 ) -> Result<(), StoreError> {
-    let version = |applied: &Applied| match applied.version {
-        Some(version) => Value::Integer(crate::store::row::int(version)),
-        None => Value::Null,
-    };
     let columns = [
-        (TEXT, applied.iter().map(|applied| Value::Text((*applied.message_id).into())).collect()),
-        (NUMBER, applied.iter().map(|applied| Value::Integer(applied.fingerprint)).collect()),
-        (
-            TEXT,
-            applied.iter().map(|applied| Value::Text(applied.outcome.as_str().into())).collect(),
-        ),
-        (NUMBER, applied.iter().map(version).collect()),
+        ("table_id", NUMBER),
+        ("message_id", TEXT),
+        ("fingerprint", NUMBER),
+        ("outcome", TEXT),
+        ("version", NUMBER),
+        ("applied_ms", NUMBER),
     ];
-    let sql = format!(
-        "insert into operations (table_id, message_id, fingerprint, outcome, version, applied_ms)
-         select {table}, c0, c1, c2, c3, {now_ms} from b where true"
-    );
-    tx.bulk(&columns, &sql).await?;
-    Ok(())
+    let columns = columns.map(|(name, kind)| (name.to_owned(), kind));
+    let insert = tx.dialect().insert("operations", &columns, "");
+    let cell = |row: usize, column: usize| {
+        let applied = &applied[row];
+        match column {
+            0 => Cell::Integer(table),
+            1 => Cell::Text(&applied.message_id),
+            2 => Cell::Integer(applied.fingerprint),
+            3 => Cell::Text(applied.outcome.as_str()),
+            4 => applied.version.map_or(Cell::Null, Cell::int),
+            _ => Cell::int(now_ms),
+        }
+    };
+    tx.bulk(&insert, applied.len(), cell).await
 }
 
 /// How far an ingest has come, if it has begun.

@@ -2,6 +2,7 @@
 //! `write`; what is known of all tables is in `meta`.
 
 pub(crate) mod meta;
+mod compare;
 mod page;
 mod read;
 mod write;
@@ -9,13 +10,14 @@ mod write;
 use std::sync::Arc;
 
 use tally_common::spec::{AggregateOp, KeyKind};
-use tally_common::table::{Key, Row, Table, TableAggregate, Value};
+use tally_common::table::{Row, Table, TableAggregate, Value};
 
-use super::{Dialect, StoreError, Tx};
+use super::{Dialect, SqlColumn, StoreError, Tx};
 
 pub(crate) use meta::{Applied, Counters, IngestRow, StoredTable};
 pub(crate) use page::{PageOf, Sort};
-pub(crate) use read::{Compared, Past};
+pub(crate) use compare::Compared;
+pub(crate) use read::Past;
 pub(crate) use write::{GroupTotals, History, Writes};
 
 /// A row as it is kept.
@@ -98,15 +100,6 @@ impl TableSql {
         self.table.key().iter().map(|&i| format!("t.{}", self.column(i))).collect()
     }
 
-    /// That `t` has the key that is in the columns of `b` from `first` on.
-    pub(crate) fn same_key(&self, first: usize) -> String {
-        let same = self.table.key().iter().enumerate().map(|(at, &i)| {
-            let given = self.dialect.written(self.kind(i), &format!("b.c{}", first + at));
-            format!("t.{} = {given}", self.column(i))
-        });
-        same.collect::<Vec<_>>().join(" and ")
-    }
-
     /// A row as a query of [`TableSql::selected`] gives it.
     pub(crate) fn stored(&self, mut values: Vec<Value>) -> Stored {
         let own = self.table.columns().len();
@@ -117,15 +110,14 @@ impl TableSql {
         Stored { row: values.into(), version, added, changed_ms }
     }
 
-    /// A bulk column for each key column.
-    pub(crate) fn keys_as_columns<'k>(
-        &self,
-        keys: impl Iterator<Item = &'k Key> + Clone,
-    ) -> Vec<super::BulkColumn> {
-        let column = |(at, &i): (usize, &usize)| {
-            (self.kind(i), keys.clone().map(|key| key.0[at].clone()).collect())
-        };
-        self.table.key().iter().enumerate().map(column).collect()
+    /// The key columns, as a bulk statement wants them.
+    pub(crate) fn key_as_columns(&self) -> Vec<SqlColumn> {
+        self.table.key().iter().map(|&i| (self.column(i), self.kind(i))).collect()
+    }
+
+    /// The column that an aggregate groups by, likewise.
+    pub(crate) fn group_as_column(&self, aggregate: &TableAggregate) -> SqlColumn {
+        (self.column(aggregate.group_by), self.kind(aggregate.group_by))
     }
 
     /// Makes the SQL tables of it and its aggregates.

@@ -5,16 +5,7 @@ use tally_common::spec::{AggregateOp, KeyKind};
 use tally_common::table::{Key, Row, TableAggregate, Value};
 
 use super::{GroupTotals, Stored, TableSql, quoted, rows_column};
-use crate::store::{Param, StoreError, Tx};
-
-/// How a row of an ingest compares with the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Compared {
-    /// There is none of its key.
-    New,
-    /// There is one that differs.
-    Differs(Stored),
-}
+use crate::store::{Cell, Param, StoreError, Tx};
 
 /// A change as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,51 +25,10 @@ impl TableSql {
         keys: &[&Key],
         mut see: impl FnMut(Stored),
     ) -> Result<(), StoreError> {
-        let columns = self.keys_as_columns(keys.iter().copied());
-        let sql = format!(
-            "select {} from b join {} t on {}",
-            self.selected(),
-            self.name(),
-            self.same_key(0)
-        );
-        tx.bulk_query(&columns, &sql, &self.kinds(), |row| see(self.stored(row))).await
-    }
-
-    /// Compares rows with the table; gives those that are new or differ, by their index.
-    pub(crate) async fn compare(
-        &self,
-        tx: &mut Tx,
-        rows: &[(Row, u64)],
-    ) -> Result<Vec<(usize, Compared)>, StoreError> {
-        let own = self.table.columns().len();
-        let mut columns: Vec<_> = (0..own)
-            .map(|i| (self.kind(i), rows.iter().map(|(row, _)| row[i].clone()).collect::<Vec<_>>()))
-            .collect();
-        columns.push((KeyKind::Integer, (0..rows.len() as i64).map(Value::Integer).collect()));
-        let given = |i: usize| self.dialect.written(self.kind(i), &format!("b.c{i}"));
-        let same = self.table.key().iter().map(|&i| format!("t.{} = {}", self.column(i), given(i)));
-        let others = (0..own).filter(|i| !self.table.key().contains(i));
-        let differ = others
-            .map(|i| format!(" or t.{} {} {}", self.column(i), self.dialect.differs(), given(i)));
-        let sql = format!(
-            "select b.c{own}, {} from b left join {} t on {} where t.\"_version\" is null{}",
-            self.selected(),
-            self.name(),
-            same.collect::<Vec<_>>().join(" and "),
-            differ.collect::<String>()
-        );
-        let mut kinds = vec![KeyKind::Integer];
-        kinds.extend(self.kinds());
-        let mut found = Vec::new();
-        let see = |mut row: Vec<Value>| {
-            let at = row.remove(0).integer().unwrap_or(0) as usize;
-            let new = row[own] == Value::Null;
-            let compared = if new { Compared::New } else { Compared::Differs(self.stored(row)) };
-            found.push((at, compared));
-        };
-        tx.bulk_query(&columns, &sql, &kinds, see).await?;
-        found.sort_unstable_by_key(|(at, _)| *at);
-        Ok(found)
+        let (name, key) = (self.name(), self.key_as_columns());
+        let bulk = self.dialect.select(&self.selected(), &name, &key, "");
+        let cell = |row: usize, column: usize| Cell::from(&keys[row].0[column]);
+        tx.bulk_query(&bulk, keys.len(), cell, &self.kinds(), |row| see(self.stored(row))).await
     }
 
     /// The rows after one key and up to another one, in order; at most `limit`.
@@ -89,10 +39,25 @@ impl TableSql {
         through: Option<&Key>,
         limit: Option<u32>,
     ) -> Result<Vec<Stored>, StoreError> {
+        let (wanted, params) = self.range(&[(after, ">"), (through, "<=")]);
+        let columns = self.key_columns().join(", ");
+        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
+        let sql = format!(
+            "select {} from {} t where {wanted} order by {columns}{limit}",
+            self.selected(),
+            self.name()
+        );
+        let mut found = Vec::new();
+        tx.each(sql, &params, &self.kinds(), |row| found.push(self.stored(row))).await?;
+        Ok(found)
+    }
+
+    /// That the key of `t` is on a side of each of some keys, and what that is given.
+    pub(super) fn range(&self, sides: &[(Option<&Key>, &str)]) -> (String, Vec<Param>) {
         let columns = self.key_columns().join(", ");
         let mut params = Vec::new();
         let mut conditions = Vec::new();
-        for (key, than) in [(after, ">"), (through, "<=")] {
+        for (key, than) in sides {
             let Some(key) = key else { continue };
             let mut given = Vec::new();
             for (&i, value) in self.table.key().iter().zip(&key.0) {
@@ -103,15 +68,7 @@ impl TableSql {
         }
         let wanted =
             if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
-        let limit = limit.map(|limit| format!(" limit {limit}")).unwrap_or_default();
-        let sql = format!(
-            "select {} from {} t where {wanted} order by {columns}{limit}",
-            self.selected(),
-            self.name()
-        );
-        let mut found = Vec::new();
-        tx.each(sql, &params, &self.kinds(), |row| found.push(self.stored(row))).await?;
-        Ok(found)
+        (wanted, params)
     }
 
     /// What some groups of an aggregate come to, as far as there are any.
@@ -124,7 +81,6 @@ impl TableSql {
     ) -> Result<(), StoreError> {
         let kind = self.kind(aggregate.group_by);
         let group = self.column(aggregate.group_by);
-        let columns = [(kind, groups.iter().map(|group| (*group).clone()).collect::<Vec<_>>())];
         let (mut selected, mut kinds) =
             (vec![self.dialect.read(kind, &format!("t.{group}"))], vec![kind]);
         for (op, column, name) in &aggregate.values {
@@ -140,14 +96,11 @@ impl TableSql {
                 kinds.len() - 1
             }
         };
-        let sql = format!(
-            "select {} from b join {} t on t.{group} = {}",
-            selected.join(", "),
-            self.aggregate_name(aggregate),
-            self.dialect.written(kind, "b.c0")
-        );
+        let (name, by) = (self.aggregate_name(aggregate), [self.group_as_column(aggregate)]);
+        let bulk = self.dialect.select(&selected.join(", "), &name, &by, "");
         let values = aggregate.values.len();
-        tx.bulk_query(&columns, &sql, &kinds, |row| {
+        let cell = |row: usize, _| Cell::from(groups[row]);
+        tx.bulk_query(&bulk, groups.len(), cell, &kinds, |row| {
             let rows = row[rows_at].integer().unwrap_or(0);
             let mut row = row.into_iter();
             let Some(group) = row.next() else { return };
@@ -167,7 +120,6 @@ impl TableSql {
     ) -> Result<(), StoreError> {
         let kind = self.kind(aggregate.group_by);
         let group = self.column(aggregate.group_by);
-        let columns = [(kind, groups.iter().map(|group| (*group).clone()).collect::<Vec<_>>())];
         let (mut selected, mut kinds) =
             (vec![self.dialect.read(kind, &format!("t.{group}"))], vec![kind]);
         for (op, column, _) in &aggregate.values {
@@ -188,13 +140,11 @@ impl TableSql {
             selected.push(read);
             kinds.push(kind);
         }
-        let sql = format!(
-            "select {} from b join {} t on t.{group} = {} group by t.{group}",
-            selected.join(", "),
-            self.name(),
-            self.dialect.written(kind, "b.c0")
-        );
-        tx.bulk_query(&columns, &sql, &kinds, |mut row| {
+        let (name, by) = (self.name(), [self.group_as_column(aggregate)]);
+        let then = format!("group by t.{group}");
+        let bulk = self.dialect.select(&selected.join(", "), &name, &by, &then);
+        let cell = |row: usize, _| Cell::from(groups[row]);
+        tx.bulk_query(&bulk, groups.len(), cell, &kinds, |mut row| {
             let group = row.remove(0);
             see(group, row);
         })

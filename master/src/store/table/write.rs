@@ -5,7 +5,7 @@ use tally_common::spec::{AggregateOp, KeyKind};
 use tally_common::table::{Key, TableAggregate, Value};
 
 use super::{META, Stored, TableSql, quoted, rows_column};
-use crate::store::{BulkColumn, StoreError, Tx};
+use crate::store::{Cell, SqlColumn, StoreError, Tx};
 
 /// What one transaction changes of a table.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct History {
 }
 
 /// What a group of an aggregate comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GroupTotals {
     /// Rows in it.
     pub(crate) rows: i64,
@@ -39,99 +39,65 @@ pub(crate) struct GroupTotals {
     pub(crate) values: Vec<Value>,
 }
 
-fn int(n: u64) -> Value {
-    Value::Integer(super::super::row::int(n))
+/// What a statement does with a row whose key there is already: it is made the new one.
+fn replaced(key: &[SqlColumn], all: &[SqlColumn]) -> String {
+    let key: Vec<&str> = key.iter().map(|(name, _)| name.as_str()).collect();
+    let set = all.iter().filter(|(name, _)| !key.contains(&name.as_str()));
+    let set: Vec<String> = set.map(|(name, _)| format!("{name} = excluded.{name}")).collect();
+    format!("on conflict ({}) do update set {}", key.join(", "), set.join(", "))
 }
 
 impl TableSql {
     /// Writes what a transaction changes, the aggregates excepted.
     pub(crate) async fn write(&self, tx: &mut Tx, writes: &Writes<'_>) -> Result<(), StoreError> {
-        self.delete_rows(tx, &writes.deleted).await?;
+        let (name, key) = (self.name(), self.key_as_columns());
+        let delete = self.dialect.delete(&name, &key, "true");
+        let gone = |row: usize, column: usize| Cell::from(&writes.deleted[row].0[column]);
+        tx.bulk(&delete, writes.deleted.len(), gone).await?;
         let own = self.table.columns().len();
-        let names: Vec<String> =
-            (0..own).map(|i| self.column(i)).chain(META.map(str::to_owned)).collect();
-        let given: Vec<String> = self
-            .kinds()
-            .iter()
-            .enumerate()
-            .map(|(i, kind)| self.dialect.written(*kind, &format!("b.c{i}")))
-            .collect();
-        let insert = format!(
-            "insert into {} ({}) select {} from b where true",
-            self.name(),
-            names.join(", "),
-            given.join(", ")
-        );
-        tx.bulk(&self.rows_as_columns(&writes.added), &insert).await?;
-        let key: Vec<String> = self.table.key().iter().map(|&i| self.column(i)).collect();
-        let set: Vec<String> = names
-            .iter()
-            .filter(|name| !key.contains(name))
-            .map(|name| format!("{name} = excluded.{name}"))
-            .collect();
-        let upsert =
-            format!("{insert} on conflict ({}) do update set {}", key.join(", "), set.join(", "));
-        tx.bulk(&self.rows_as_columns(&writes.updated), &upsert).await?;
+        let names = (0..own).map(|i| self.column(i)).chain(META.map(str::to_owned));
+        let columns: Vec<SqlColumn> = names.zip(self.kinds()).collect();
+        let insert = self.dialect.insert(&name, &columns, "");
+        let added = |row: usize, column: usize| cell(writes.added[row], column);
+        tx.bulk(&insert, writes.added.len(), added).await?;
+        let upsert = self.dialect.insert(&name, &columns, &replaced(&key, &columns));
+        let updated = |row: usize, column: usize| cell(writes.updated[row], column);
+        tx.bulk(&upsert, writes.updated.len(), updated).await?;
         self.write_history(tx, writes.history).await
     }
 
-    fn rows_as_columns(&self, rows: &[&Stored]) -> Vec<BulkColumn> {
-        let own = self.table.columns().iter().enumerate().map(|(i, column)| {
-            (column.kind, rows.iter().map(|stored| stored.row[i].clone()).collect())
-        });
-        let meta: [fn(&Stored) -> u64; 3] =
-            [|stored| stored.version, |stored| stored.added, |stored| stored.changed_ms];
-        let meta = meta
-            .into_iter()
-            .map(|of| (KeyKind::Integer, rows.iter().map(|stored| int(of(stored))).collect()));
-        own.chain(meta).collect()
-    }
-
-    async fn delete_rows(&self, tx: &mut Tx, keys: &[&Key]) -> Result<(), StoreError> {
-        let columns: Vec<String> = self.table.key().iter().map(|&i| self.column(i)).collect();
-        let given: Vec<String> = self
-            .table
-            .key()
-            .iter()
-            .enumerate()
-            .map(|(at, &i)| self.dialect.written(self.kind(i), &format!("b.c{at}")))
-            .collect();
-        let sql = format!(
-            "delete from {} where ({}) in (select {} from b)",
-            self.name(),
-            columns.join(", "),
-            given.join(", ")
-        );
-        tx.bulk(&self.keys_as_columns(keys.iter().copied()), &sql).await?;
-        Ok(())
-    }
-
     async fn write_history(&self, tx: &mut Tx, history: &[History]) -> Result<(), StoreError> {
-        let json = |row: &tally_common::table::Row| {
-            // Values always serialise.
-            serde_json::to_string(row).map_or(Value::Null, |text| Value::Text(text.into()))
-        };
-        let numbers = |of: fn(&History) -> u64| {
-            (KeyKind::Integer, history.iter().map(|past| int(of(past))).collect::<Vec<_>>())
-        };
-        let texts = |of: &dyn Fn(&History) -> Value| {
-            (KeyKind::Text, history.iter().map(of).collect::<Vec<_>>())
-        };
+        let (number, text) = (KeyKind::Integer, KeyKind::Text);
         let columns = [
-            numbers(|past| past.version),
-            texts(&|past| Value::Text(past.key.to_json().to_string().into())),
-            texts(&|past| Value::Text(past.change.as_str().into())),
-            texts(&|past| past.row.as_ref().map_or(Value::Null, json)),
-            numbers(|past| past.changed_ms),
-            numbers(|past| past.until_ms),
+            ("table_id", number),
+            ("version", number),
+            ("row_key", text),
+            ("change", text),
+            ("row_values", text),
+            ("changed_ms", number),
+            ("until_ms", number),
         ];
-        let sql = format!(
-            "insert into row_history (table_id, version, row_key, change, row_values, changed_ms, until_ms)
-             select {}, c0, c1, c2, c3, c4, c5 from b where true",
-            self.id
-        );
-        tx.bulk(&columns, &sql).await?;
-        Ok(())
+        let columns = columns.map(|(name, kind)| (name.to_owned(), kind));
+        let insert = self.dialect.insert("row_history", &columns, "");
+        // Values always serialise.
+        let json = |row: &tally_common::table::Row| serde_json::to_string(row).unwrap_or_default();
+        let texts: Vec<(String, Option<String>)> = history
+            .iter()
+            .map(|past| (past.key.to_json().to_string(), past.row.as_ref().map(json)))
+            .collect();
+        let cell = |row: usize, column: usize| {
+            let (past, (key, values)) = (&history[row], &texts[row]);
+            match column {
+                0 => Cell::Integer(self.id),
+                1 => Cell::int(past.version),
+                2 => Cell::Text(key),
+                3 => Cell::Text(past.change.as_str()),
+                4 => values.as_deref().map_or(Cell::Null, Cell::Text),
+                5 => Cell::int(past.changed_ms),
+                _ => Cell::int(past.until_ms),
+            }
+        };
+        tx.bulk(&insert, history.len(), cell).await
     }
 
     /// Moves the groups of an aggregate that only counts by a difference; a group without rows goes.
@@ -141,37 +107,26 @@ impl TableSql {
         aggregate: &TableAggregate,
         groups: &[(&Value, &GroupTotals)],
     ) -> Result<(), StoreError> {
-        let kind = self.kind(aggregate.group_by);
-        let (name, group) = (self.aggregate_name(aggregate), self.column(aggregate.group_by));
+        let (name, by) = (self.aggregate_name(aggregate), self.group_as_column(aggregate));
         let moved: Vec<_> = groups.iter().filter(|(_, moved)| moved.rows != 0).collect();
-        let columns = [
-            (kind, moved.iter().map(|(group, _)| (*group).clone()).collect::<Vec<_>>()),
-            (KeyKind::Integer, moved.iter().map(|(_, by)| Value::Integer(by.rows)).collect()),
-        ];
-        let values: Vec<String> =
-            aggregate.values.iter().map(|(.., value)| quoted(value)).collect();
-        let given = vec![self.dialect.written(KeyKind::Integer, "b.c1"); values.len()];
-        let set = values.iter().map(|value| {
+        let mut columns = vec![by.clone()];
+        let counts = aggregate.values.iter().map(|(.., value)| quoted(value));
+        columns.extend(counts.map(|name| (name, KeyKind::Integer)));
+        let set = columns[1..].iter().map(|(value, _)| {
             format!("{value} = {}.{value} + excluded.{value}", quoted(&aggregate.name))
         });
-        let sql = format!(
-            "insert into {name} ({group}, {}) select {}, {} from b where true
-             on conflict ({group}) do update set {}",
-            values.join(", "),
-            self.dialect.written(kind, "b.c0"),
-            given.join(", "),
-            set.collect::<Vec<_>>().join(", ")
-        );
-        tx.bulk(&columns, &sql).await?;
-        let less = moved.iter().filter(|(_, by)| by.rows < 0);
-        let less = [(kind, less.map(|(group, _)| (*group).clone()).collect::<Vec<_>>())];
-        let given = self.dialect.written(kind, "b.c0");
-        let sql = format!(
-            "delete from {name} where {group} in (select {given} from b) and {} = 0",
-            values[0]
-        );
-        tx.bulk(&less, &sql).await?;
-        Ok(())
+        let set = set.collect::<Vec<_>>().join(", ");
+        let conflict = format!("on conflict ({}) do update set {set}", by.0);
+        let insert = self.dialect.insert(&name, &columns, &conflict);
+        let cell = |row: usize, column: usize| match column {
+            0 => Cell::from(moved[row].0),
+            _ => Cell::Integer(moved[row].1.rows),
+        };
+        tx.bulk(&insert, moved.len(), cell).await?;
+        let less: Vec<_> = moved.iter().filter(|(_, by)| by.rows < 0).collect();
+        let empty = format!("t.{} = 0", columns[1].0);
+        let delete = self.dialect.delete(&name, &[by], &empty);
+        tx.bulk(&delete, less.len(), |row, _| Cell::from(less[row].0)).await
     }
 
     /// Writes what groups come to; a group without rows goes.
@@ -184,44 +139,37 @@ impl TableSql {
         if aggregate.counts_only() {
             return self.move_groups(tx, aggregate, groups).await;
         }
-        let kind = self.kind(aggregate.group_by);
-        let (name, group) = (self.aggregate_name(aggregate), self.column(aggregate.group_by));
-        let gone = groups.iter().filter(|(_, totals)| totals.rows == 0);
-        let gone = [(kind, gone.map(|(group, _)| (*group).clone()).collect::<Vec<_>>())];
-        let given = self.dialect.written(kind, "b.c0");
-        let sql = format!("delete from {name} where {group} in (select {given} from b)");
-        tx.bulk(&gone, &sql).await?;
+        let (name, by) = (self.aggregate_name(aggregate), [self.group_as_column(aggregate)]);
+        let gone: Vec<_> = groups.iter().filter(|(_, totals)| totals.rows == 0).collect();
+        let delete = self.dialect.delete(&name, &by, "true");
+        tx.bulk(&delete, gone.len(), |row, _| Cell::from(gone[row].0)).await?;
         let kept: Vec<_> = groups.iter().filter(|(_, totals)| totals.rows > 0).collect();
-        let mut columns =
-            vec![(kind, kept.iter().map(|(group, _)| (*group).clone()).collect::<Vec<_>>())];
-        let mut names = vec![group.clone()];
-        for (i, (op, column, value)) in aggregate.values.iter().enumerate() {
-            names.push(quoted(value));
-            let values = kept.iter().map(|(_, totals)| match op {
-                AggregateOp::Count => Value::Integer(totals.rows),
-                _ => totals.values[i].clone(),
-            });
-            columns.push((self.value_kind(*op, *column), values.collect()));
+        let mut columns = by.to_vec();
+        for (op, column, value) in &aggregate.values {
+            columns.push((quoted(value), self.value_kind(*op, *column)));
         }
         if rows_column(aggregate).is_none() {
-            names.push("\"_rows\"".to_owned());
-            let rows = kept.iter().map(|(_, totals)| Value::Integer(totals.rows));
-            columns.push((KeyKind::Integer, rows.collect()));
+            columns.push(("\"_rows\"".to_owned(), KeyKind::Integer));
         }
-        let given: Vec<String> = columns
-            .iter()
-            .enumerate()
-            .map(|(i, (kind, _))| self.dialect.written(*kind, &format!("b.c{i}")))
-            .collect();
-        let set: Vec<String> =
-            names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
-        let sql = format!(
-            "insert into {name} ({}) select {} from b where true on conflict ({group}) do update set {}",
-            names.join(", "),
-            given.join(", "),
-            set.join(", ")
-        );
-        tx.bulk(&columns, &sql).await?;
-        Ok(())
+        let insert = self.dialect.insert(&name, &columns, &replaced(&by, &columns));
+        let cell = |row: usize, column: usize| {
+            let (group, totals) = kept[row];
+            match column.checked_sub(1).map(|at| (at, aggregate.values.get(at))) {
+                None => Cell::from(*group),
+                Some((_, None | Some((AggregateOp::Count, ..)))) => Cell::Integer(totals.rows),
+                Some((at, Some(_))) => Cell::from(&totals.values[at]),
+            }
+        };
+        tx.bulk(&insert, kept.len(), cell).await
+    }
+}
+
+/// What a row has in a column, its own or one of [`META`].
+fn cell(stored: &Stored, column: usize) -> Cell<'_> {
+    match (stored.row.get(column), column - stored.row.len().min(column)) {
+        (Some(value), _) => value.into(),
+        (None, 0) => Cell::int(stored.version),
+        (None, 1) => Cell::int(stored.added),
+        (None, _) => Cell::int(stored.changed_ms),
     }
 }
