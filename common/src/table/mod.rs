@@ -11,9 +11,7 @@ mod sheet;
 mod value;
 
 pub use definition::{AggregateDraft, Table, TableAggregate, TableColumn, TableDraft, TableError};
-pub use encode::{
-    BadRow, RowTail, put_date, put_integer, put_null, put_row, put_text, read_row,
-};
+pub use encode::{BadRow, RowTail, put_date, put_integer, put_null, put_row, put_text, read_row};
 pub use infer::{INFER_BYTES, infer, infer_from};
 pub use operation::{Operation, OperationError, OperationKind};
 pub use sheet::{HeaderError, OperationHeader, RecordError};

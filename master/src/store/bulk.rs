@@ -72,9 +72,8 @@ impl Dialect {
 
     /// That `t` has in these columns what is given.
     fn same(self, columns: &[SqlColumn]) -> String {
-        let same = |(i, (name, kind)): (usize, &SqlColumn)| {
-            format!("t.{name} = {}", self.given(i, *kind))
-        };
+        let same =
+            |(i, (name, kind)): (usize, &SqlColumn)| format!("t.{name} = {}", self.given(i, *kind));
         joined(columns.iter().enumerate(), same, " and ")
     }
 

@@ -105,9 +105,7 @@ impl StoreError {
                 let code = code(&**error);
                 code == SQLITE_FULL || code == POSTGRES_FULL
             }
-            Self::Sqlite(error) => {
-                error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-            }
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             _ => false,
         }
     }

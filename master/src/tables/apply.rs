@@ -26,7 +26,7 @@ use crate::store::table::{Compared, IngestRow, Stored, Writes, meta};
 
 /// Rows that one transaction changes at most in `merge` mode: bounds what is done again after a crash, and
 /// what a file of SQLite grows by beside itself. More of them write the aggregates' pages less often.
-const TRANSACTION_ROWS: usize = 250_000;
+const TRANSACTION_ROWS: usize = 500_000;
 
 /// Groups of aggregates that it holds at most in memory until they are written.
 const TRANSACTION_GROUPS: usize = 250_000;

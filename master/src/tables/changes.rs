@@ -35,6 +35,8 @@ pub(crate) struct Moves(Vec<(usize, Value, GroupSlot)>);
 pub(crate) struct Changes<'t> {
     table: &'t Table,
     now_ms: u64,
+    /// The table had no rows, and its aggregates no groups.
+    fresh: bool,
     counters: Counters,
     /// For each aggregate.
     groups: Vec<HashMap<Value, GroupSlot, RandomState>>,
@@ -44,7 +46,8 @@ pub(crate) struct Changes<'t> {
 impl<'t> Changes<'t> {
     pub(crate) fn new(table: &'t Table, counters: Counters, now_ms: u64) -> Self {
         let groups = table.aggregates().iter().map(|_| HashMap::default()).collect();
-        Self { table, now_ms, counters, groups, history: Vec::new() }
+        let fresh = counters.rows == 0;
+        Self { table, now_ms, fresh, counters, groups, history: Vec::new() }
     }
 
     pub(crate) const fn table(&self) -> &'t Table {
@@ -53,6 +56,11 @@ impl<'t> Changes<'t> {
 
     pub(crate) const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Whether the table had no rows, and so its aggregates no groups, before all this.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// Lays in a group that the aggregate has.

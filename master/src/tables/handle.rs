@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dashmap::DashMap;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 
 use tally_common::api::{TableView, timestamp};
@@ -27,6 +28,8 @@ pub(crate) struct Handle {
     version: watch::Sender<u64>,
     /// Rows; for those who only look.
     rows: watch::Sender<u64>,
+    /// How many groups each aggregate had, and with which change: they are counted once for each.
+    groups: DashMap<String, (u64, u64)>,
     /// Operations that wait.
     pub(crate) queue: mpsc::Sender<Request>,
 }
@@ -54,8 +57,20 @@ impl Handle {
             turns: Turns::new(Some(counters)),
             version: watch::Sender::new(counters.version),
             rows: watch::Sender::new(counters.rows),
+            groups: DashMap::new(),
             queue,
         }
+    }
+
+    /// How many groups an aggregate had with a change, where they have been counted.
+    pub(crate) fn groups_at(&self, aggregate: &str, version: u64) -> Option<u64> {
+        let known = self.groups.get(aggregate)?;
+        (known.0 == version).then_some(known.1)
+    }
+
+    /// Notes how many groups an aggregate had with a change.
+    pub(crate) fn note_groups(&self, aggregate: &str, version: u64, groups: u64) {
+        self.groups.insert(aggregate.to_owned(), (version, groups));
     }
 
     pub(crate) fn table(&self) -> &Arc<Table> {

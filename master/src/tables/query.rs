@@ -67,9 +67,17 @@ impl Tables {
         let page = groups_page(&handle, aggregate, query)?;
         let mut tx = handle.db.read().await?;
         let counters = counters(&handle, &mut tx).await?;
-        let sql = format!("select count(*) from {}", page.from);
-        let groups = tx.query(sql, &[], &[KeyKind::Integer]).await?;
-        let groups = groups.first().and_then(|row| row[0].integer()).unwrap_or(0).unsigned_abs();
+        let groups = match handle.groups_at(aggregate, counters.version) {
+            Some(groups) => groups,
+            None => {
+                let sql = format!("select count(*) from {}", page.from);
+                let found = tx.query(sql, &[], &[KeyKind::Integer]).await?;
+                let groups = found.first().and_then(|row| row[0].integer());
+                let groups = groups.unwrap_or(0).unsigned_abs();
+                handle.note_groups(aggregate, counters.version, groups);
+                groups
+            }
+        };
         let mut found = page.read(&mut tx).await?;
         let next = next_cursor(&page, &mut found);
         let rows = found.iter().map(|(row, _)| row.iter().map(Value::to_json).collect()).collect();

@@ -393,7 +393,8 @@ async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
     let id = job();
     let (half, own) = (rows[..30_000].to_vec(), tables.clone());
     tokio::task::spawn_blocking(move || {
-        let mut ingest = own.ingest(id, ("products", IngestMode::Merge), &std::env::temp_dir()).unwrap();
+        let mut ingest =
+            own.ingest(id, ("products", IngestMode::Merge), &std::env::temp_dir()).unwrap();
         for row in half {
             ingest.push(row, 1).unwrap();
         }

@@ -240,7 +240,7 @@ pub(crate) async fn write_groups(
         for (group, values) in found {
             changes.found(at, &group, values);
         }
-        sql.write_groups(tx, aggregate, &changes.groups(at)).await?;
+        sql.write_groups(tx, aggregate, &changes.groups(at), changes.is_fresh()).await?;
     }
     meta::move_counters(tx, sql.id, changes.counters()).await
 }

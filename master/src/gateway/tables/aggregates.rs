@@ -10,7 +10,7 @@ use tally_common::api::AggregatePage;
 use super::super::openapi::{AggregatePath, OfTable};
 use super::super::{Answer, App};
 use super::parameters;
-use super::text::{Form, attach, csv, link_next};
+use super::text::{Form, csv, page_of};
 
 /// `GET /api/v1/tables/{table}/aggregates/{aggregate}`
 #[utoipa::path(
@@ -47,14 +47,10 @@ pub(super) async fn page(
     let page = jobs.tables().aggregate(&name, &aggregate, &query).await?;
     let mut response = if form == Form::Csv {
         let columns: Vec<_> = page.columns.iter().map(String::as_str).collect();
-        let mut response = csv(&columns, page.rows.iter().map(|row| row.iter()));
-        attach(&mut response, form, &aggregate);
-        response
+        csv(&columns, page.rows.iter().map(|row| row.iter()))
     } else {
         Json(&page).into_response()
     };
-    if let Some(next) = &page.next {
-        link_next(&mut response, uri.path(), uri.query(), next);
-    }
+    page_of(&mut response, form, &aggregate, (uri, page.next.as_deref()));
     Ok(response)
 }

@@ -13,7 +13,7 @@ use tally_common::api::{ChangeView, RowView, RowsPage};
 use super::super::download::is_known;
 use super::super::openapi::{OfTable, RowPath, TablePath};
 use super::super::{Answer, App};
-use super::text::{Form, attach, csv, link_next};
+use super::text::{Form, csv, page_of};
 use super::{Name, parameters};
 
 /// What a row was.
@@ -60,15 +60,11 @@ pub(super) async fn page(State(jobs): App, name: Name, request: Request) -> Answ
             .rows
             .iter()
             .map(|row| columns.iter().map(|column| row.row.get(*column).unwrap_or(&null)));
-        let mut response = csv(&columns, rows);
-        attach(&mut response, form, &name);
-        response
+        csv(&columns, rows)
     } else {
         Json(&page).into_response()
     };
-    if let Some(next) = &page.next {
-        link_next(&mut response, uri.path(), uri.query(), next);
-    }
+    page_of(&mut response, form, &name, (uri, page.next.as_deref()));
     Ok(response)
 }
 

@@ -1,7 +1,7 @@
 //! How rows are written: CSV (RFC 4180), JSON, JSON lines. Attachments throughout: a browser must never show
 //! what strangers have put into a table.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value as Json;
 
@@ -85,10 +85,19 @@ pub(super) fn attach(response: &mut Response, form: Form, name: &str) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
 }
 
-/// Says where the next page is.
-pub(super) fn link_next(response: &mut Response, path: &str, query: Option<&str>, next: &str) {
-    let query = super::super::list::next_page(query, next);
-    if let Ok(link) = HeaderValue::from_str(&format!("<{path}?{query}>; rel=\"next\"")) {
+/// What a page says of itself: that it is a file, where it is one, and where the next page is.
+pub(super) fn page_of(
+    response: &mut Response,
+    form: Form,
+    name: &str,
+    (uri, next): (&Uri, Option<&str>),
+) {
+    if form == Form::Csv {
+        attach(response, form, name);
+    }
+    let Some(next) = next else { return };
+    let query = super::super::list::next_page(uri.query(), next);
+    if let Ok(link) = HeaderValue::from_str(&format!("<{}?{query}>; rel=\"next\"", uri.path())) {
         response.headers_mut().insert(header::LINK, link);
     }
 }

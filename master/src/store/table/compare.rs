@@ -126,12 +126,7 @@ impl TableSql {
     }
 
     /// A query of the rows of the table from the first key to the last one, and what it is given.
-    fn stretch(
-        &self,
-        rows: &[(Row, u64)],
-        selected: &str,
-        then: &str,
-    ) -> (String, Vec<Param>) {
+    fn stretch(&self, rows: &[(Row, u64)], selected: &str, then: &str) -> (String, Vec<Param>) {
         let key = |row: Option<&(Row, u64)>| row.map(|(row, _)| self.table.key_of(row));
         let (first, last) = (key(rows.first()), key(rows.last()));
         let (wanted, params) = self.range(&[(first.as_ref(), ">="), (last.as_ref(), "<=")]);
@@ -140,11 +135,7 @@ impl TableSql {
 
     /// Whether the table has nothing from the first key to the last one, as where a file is read in for the
     /// first time: then nothing has to be sent to compare it.
-    async fn is_empty_between(
-        &self,
-        tx: &mut Tx,
-        rows: &[(Row, u64)],
-    ) -> Result<bool, StoreError> {
+    async fn is_empty_between(&self, tx: &mut Tx, rows: &[(Row, u64)]) -> Result<bool, StoreError> {
         let (sql, params) = self.stretch(rows, "t.\"_version\"", "limit 1");
         Ok(tx.query(sql, &params, &[KeyKind::Integer]).await?.is_empty())
     }

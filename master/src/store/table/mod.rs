@@ -1,8 +1,8 @@
 //! The SQL of tables: their names, how they are made and dropped. Rows are read in `read`, written in
 //! `write`; what is known of all tables is in `meta`.
 
-pub(crate) mod meta;
 mod compare;
+pub(crate) mod meta;
 mod page;
 mod read;
 mod write;
@@ -14,9 +14,9 @@ use tally_common::table::{Row, Table, TableAggregate, Value};
 
 use super::{Dialect, SqlColumn, StoreError, Tx};
 
+pub(crate) use compare::Compared;
 pub(crate) use meta::{Applied, Counters, IngestRow, StoredTable};
 pub(crate) use page::{PageOf, Sort};
-pub(crate) use compare::Compared;
 pub(crate) use read::Past;
 pub(crate) use write::{GroupTotals, History, Writes};
 

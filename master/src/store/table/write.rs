@@ -100,58 +100,31 @@ impl TableSql {
         tx.bulk(&insert, history.len(), cell).await
     }
 
-    /// Moves the groups of an aggregate that only counts by a difference; a group without rows goes.
-    async fn move_groups(
-        &self,
-        tx: &mut Tx,
-        aggregate: &TableAggregate,
-        groups: &[(&Value, &GroupTotals)],
-    ) -> Result<(), StoreError> {
-        let (name, by) = (self.aggregate_name(aggregate), self.group_as_column(aggregate));
-        let moved: Vec<_> = groups.iter().filter(|(_, moved)| moved.rows != 0).collect();
-        let mut columns = vec![by.clone()];
-        let counts = aggregate.values.iter().map(|(.., value)| quoted(value));
-        columns.extend(counts.map(|name| (name, KeyKind::Integer)));
-        let set = columns[1..].iter().map(|(value, _)| {
-            format!("{value} = {}.{value} + excluded.{value}", quoted(&aggregate.name))
-        });
-        let set = set.collect::<Vec<_>>().join(", ");
-        let conflict = format!("on conflict ({}) do update set {set}", by.0);
-        let insert = self.dialect.insert(&name, &columns, &conflict);
-        let cell = |row: usize, column: usize| match column {
-            0 => Cell::from(moved[row].0),
-            _ => Cell::Integer(moved[row].1.rows),
-        };
-        tx.bulk(&insert, moved.len(), cell).await?;
-        let less: Vec<_> = moved.iter().filter(|(_, by)| by.rows < 0).collect();
-        let empty = format!("t.{} = 0", columns[1].0);
-        let delete = self.dialect.delete(&name, &[by], &empty);
-        tx.bulk(&delete, less.len(), |row, _| Cell::from(less[row].0)).await
-    }
-
-    /// Writes what groups come to; a group without rows goes.
+    /// Writes what groups come to, or by how much they move where the aggregate only counts; a group without
+    /// rows goes. `fresh`: the aggregate has no groups.
     pub(crate) async fn write_groups(
         &self,
         tx: &mut Tx,
         aggregate: &TableAggregate,
         groups: &[(&Value, &GroupTotals)],
+        fresh: bool,
     ) -> Result<(), StoreError> {
-        if aggregate.counts_only() {
-            return self.move_groups(tx, aggregate, groups).await;
-        }
-        let (name, by) = (self.aggregate_name(aggregate), [self.group_as_column(aggregate)]);
-        let gone: Vec<_> = groups.iter().filter(|(_, totals)| totals.rows == 0).collect();
-        let delete = self.dialect.delete(&name, &by, "true");
-        tx.bulk(&delete, gone.len(), |row, _| Cell::from(gone[row].0)).await?;
-        let kept: Vec<_> = groups.iter().filter(|(_, totals)| totals.rows > 0).collect();
-        let mut columns = by.to_vec();
+        let (name, by) = (self.aggregate_name(aggregate), self.group_as_column(aggregate));
+        let mut columns = vec![by.clone()];
         for (op, column, value) in &aggregate.values {
             columns.push((quoted(value), self.value_kind(*op, *column)));
         }
         if rows_column(aggregate).is_none() {
             columns.push(("\"_rows\"".to_owned(), KeyKind::Integer));
         }
-        let insert = self.dialect.insert(&name, &columns, &replaced(&by, &columns));
+        let moves = aggregate.counts_only();
+        let conflict = match (fresh, moves) {
+            (true, _) => String::new(),
+            (false, true) => added_up(&by, &columns, &quoted(&aggregate.name)),
+            (false, false) => replaced(std::slice::from_ref(&by), &columns),
+        };
+        let kept = |totals: &GroupTotals| totals.rows > 0 || moves && !fresh && totals.rows != 0;
+        let kept: Vec<_> = groups.iter().filter(|(_, totals)| kept(totals)).collect();
         let cell = |row: usize, column: usize| {
             let (group, totals) = kept[row];
             match column.checked_sub(1).map(|at| (at, aggregate.values.get(at))) {
@@ -160,8 +133,21 @@ impl TableSql {
                 Some((at, Some(_))) => Cell::from(&totals.values[at]),
             }
         };
-        tx.bulk(&insert, kept.len(), cell).await
+        tx.bulk(&self.dialect.insert(&name, &columns, &conflict), kept.len(), cell).await?;
+        // Of a group that is moved it is not known here whether it is empty now.
+        let less = |totals: &GroupTotals| if moves { totals.rows < 0 } else { totals.rows == 0 };
+        let less: Vec<_> = groups.iter().filter(|(_, totals)| less(totals)).collect();
+        let empty = if moves { format!("t.{} = 0", columns[1].0) } else { "true".to_owned() };
+        let delete = self.dialect.delete(&name, &[by], &empty);
+        tx.bulk(&delete, less.len(), |row, _| Cell::from(less[row].0)).await
     }
+}
+
+/// What a statement does with a group that there is already: what is given is added to its counts.
+fn added_up(by: &SqlColumn, all: &[SqlColumn], aggregate: &str) -> String {
+    let set =
+        all[1..].iter().map(|(name, _)| format!("{name} = {aggregate}.{name} + excluded.{name}"));
+    format!("on conflict ({}) do update set {}", by.0, set.collect::<Vec<_>>().join(", "))
 }
 
 /// What a row has in a column, its own or one of [`META`].
