@@ -13,7 +13,7 @@ use super::{Dialect, StoreError};
 /// Most rows that one statement carries into Postgres: bounds what both sides hold.
 const POSTGRES_ROWS: usize = 16_384;
 
-/// Rows from which `COPY` is worth its two more journeys.
+/// Rows from which `COPY` is used: it takes two journeys more than a statement, and less for each row.
 const COPY_ROWS: usize = 256;
 
 /// Bytes that are gathered for `COPY` before they are sent.

@@ -9,8 +9,8 @@ use super::{Stored, TableSql};
 use crate::store::here::{Found, Here};
 use crate::store::{Bulk, Cell, Param, StoreError, Tx};
 
-/// Rows of the table that are looked at for one that is compared, before keys are looked up one by one:
-/// reading on costs about a tenth of a look-up.
+/// Rows of the table that are looked at for one that is compared, before keys are looked up one by one: a few
+/// rows for all corners of a large table must not have all of it read.
 const SCAN: usize = 8;
 
 /// How a row of an ingest compares with the table.

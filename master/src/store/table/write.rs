@@ -152,10 +152,10 @@ fn added_up(by: &SqlColumn, all: &[SqlColumn], aggregate: &str) -> String {
 
 /// What a row has in a column, its own or one of [`META`].
 fn cell(stored: &Stored, column: usize) -> Cell<'_> {
-    match (stored.row.get(column), column - stored.row.len().min(column)) {
-        (Some(value), _) => value.into(),
-        (None, 0) => Cell::int(stored.version),
-        (None, 1) => Cell::int(stored.added),
-        (None, _) => Cell::int(stored.changed_ms),
+    match column.checked_sub(stored.row.len()) {
+        None => Cell::from(&stored.row[column]),
+        Some(0) => Cell::int(stored.version),
+        Some(1) => Cell::int(stored.added),
+        Some(_) => Cell::int(stored.changed_ms),
     }
 }
