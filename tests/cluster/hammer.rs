@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use tally_tests::input::Random;
-use tally_tests::{Cluster, Http, Options, eventually};
+use tally_tests::{Cluster, Http, eventually};
 
 /// Distinct operations.
 const OPERATIONS: usize = 3_000;
@@ -31,18 +31,25 @@ const TABLE: &str = "/api/v1/tables/products";
 type Heard = HashMap<String, Value>;
 
 #[test]
-fn a_table_is_what_its_acknowledged_outcomes_say() {
-    hammer(Options::default());
+pub(crate) fn a_table_is_what_its_acknowledged_outcomes_say() {
+    for seed in seeds() {
+        // Shown where it fails.
+        println!("TALLY_HAMMER_SEED={seed}");
+        hammer(seed);
+    }
 }
 
-/// The same on any store: it is named by the master's flags.
-pub(crate) fn hammer(options: Options) {
-    let seed = match std::env::var("TALLY_HAMMER_SEED") {
-        Ok(seed) => seed.parse().expect("TALLY_HAMMER_SEED is a number"),
-        Err(_) => u64::from(std::process::id()),
+/// `TALLY_HAMMER_SEED`, one or several with commas between them; else one that is always the same, and one
+/// of this run.
+fn seeds() -> Vec<u64> {
+    let Ok(named) = std::env::var("TALLY_HAMMER_SEED") else {
+        return vec![1, u64::from(std::process::id())];
     };
-    println!("TALLY_HAMMER_SEED={seed}");
-    let mut cluster = Cluster::start_with(0, options);
+    named.split(',').map(|seed| seed.parse().expect("TALLY_HAMMER_SEED is numbers")).collect()
+}
+
+fn hammer(seed: u64) {
+    let mut cluster = Cluster::start(0);
     let http = Http::with_timeout(&format!("http://{}", cluster.http().address()), Some(PATIENCE));
     let created = http.post_as("/api/v1/tables", "application/json", br#"{"preset":"products"}"#);
     assert_eq!(created.status, 201, "{}", created.text());
