@@ -20,6 +20,7 @@ mod looks;
 mod metrics;
 mod nearby;
 mod postgres;
+mod postgres_tables;
 mod preflight;
 mod query;
 mod receipt;
