@@ -35,6 +35,16 @@ again! { tables:
     changes_are_followed_over_a_restart
 }
 
+again! { readers:
+    nobody_waits_for_a_file_that_is_merged_into_a_table
+    nobody_waits_for_a_file_that_replaces_a_table
+}
+
+again! { watched_tables:
+    a_table_follows_a_folder_that_is_served
+    what_a_source_brings_is_applied_once_whenever_the_master_dies
+}
+
 again! { hammer:
     a_table_is_what_its_acknowledged_outcomes_say
 }
