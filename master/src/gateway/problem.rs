@@ -131,7 +131,7 @@ impl IntoResponse for Problem {
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
         if status == StatusCode::PAYLOAD_TOO_LARGE {
-            // What is left of the body is not read: whoever sent the next request behind it would hear nothing.
+            // Not all of the body may have been read: a next request behind it would get no answer.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
