@@ -1,17 +1,16 @@
-//! Two clients hammer one table: operations in any order, many of them twice and more, while the master is
+//! Two processes hammer one table: operations in any order, many of them twice and more, while the master is
 //! killed again and again. In the end the table must be what the acknowledged outcomes say, replayed in the
 //! order of their versions by a model that shares nothing with the master.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::spawn;
-use std::time::Duration;
+mod client;
 
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
 
 use tally_tests::input::Random;
-use tally_tests::{Cluster, Http, Options, eventually};
+use tally_tests::{Cluster, Http, Process, eventually};
+
+use client::{ANSWERED, ANSWERED_EACH, PATIENCE, Task, send};
 
 /// Distinct operations.
 const OPERATIONS: usize = 3_000;
@@ -22,55 +21,59 @@ const KEYS: u64 = 40;
 /// Times that the master is killed.
 const KILLS: usize = 5;
 
-/// How long a client waits for an answer before it asks again.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 const TABLE: &str = "/api/v1/tables/products";
 
 /// The first answers to each message id, as the clients heard them.
 type Heard = HashMap<String, Value>;
 
 #[test]
-fn a_table_is_what_its_acknowledged_outcomes_say() {
-    hammer(Options::default());
+pub(crate) fn a_table_is_what_its_acknowledged_outcomes_say() {
+    for seed in seeds() {
+        // Shown where it fails.
+        println!("TALLY_HAMMER_SEED={seed}");
+        hammer(seed);
+    }
 }
 
-/// The same on any store: it is named by the master's flags.
-pub(crate) fn hammer(options: Options) {
-    let seed = match std::env::var("TALLY_HAMMER_SEED") {
-        Ok(seed) => seed.parse().expect("TALLY_HAMMER_SEED is a number"),
-        Err(_) => u64::from(std::process::id()),
+/// `TALLY_HAMMER_SEED`, one or several with commas between them; else one that is always the same, and one
+/// of this run.
+fn seeds() -> Vec<u64> {
+    let Ok(named) = std::env::var("TALLY_HAMMER_SEED") else {
+        return vec![1, u64::from(std::process::id())];
     };
-    println!("TALLY_HAMMER_SEED={seed}");
-    let mut cluster = Cluster::start_with(0, options);
+    named.split(',').map(|seed| seed.parse().expect("TALLY_HAMMER_SEED is numbers")).collect()
+}
+
+fn hammer(seed: u64) {
+    let mut cluster = Cluster::start(0);
     let http = Http::with_timeout(&format!("http://{}", cluster.http().address()), Some(PATIENCE));
     let created = http.post_as("/api/v1/tables", "application/json", br#"{"preset":"products"}"#);
     assert_eq!(created.status, 201, "{}", created.text());
 
-    let operations: Arc<[Value]> = operations(seed).into();
-    let answered = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> = (1..=2)
-        .map(|number| {
-            let random = Random::new(seed ^ number << 32);
-            let client = Client {
-                http: http.clone(),
-                random,
-                operations: Arc::clone(&operations),
-                answered: Arc::clone(&answered),
-                heard: Heard::new(),
-            };
-            spawn(move || client.run())
-        })
-        .collect();
+    let operations = operations(seed);
+    let heard = ["first.json", "second.json"].map(|name| cluster.path(name));
+    let mut clients = [1, 2].map(|number: u64| {
+        let task = Task {
+            address: http.address().to_owned(),
+            seed,
+            order: seed ^ number << 32,
+            heard: heard[number as usize - 1].clone(),
+        };
+        task.start(&format!("client {number}"))
+    });
+    let answered = |clients: &[Process]| -> usize {
+        clients.iter().map(|client| client.said(ANSWERED)).sum::<usize>() * ANSWERED_EACH
+    };
     for kill in 1..=KILLS {
         // Spread over the work, by what has been done and not by the clock.
         let enough = kill * OPERATIONS / KILLS;
-        eventually("the clients to get on", || {
-            (answered.load(Ordering::Relaxed) >= enough).then_some(())
-        });
+        eventually("the clients to get on", || (answered(&clients) >= enough).then_some(()));
         cluster.restart_master(|master| master.kill());
     }
-    let heard: Vec<Heard> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    for client in &mut clients {
+        assert!(client.ended().success(), "a client has failed: see above");
+    }
+    let heard = heard.map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap());
     let outcomes = same_for_all(&http, &operations, &heard);
     judge(&http, &operations, &outcomes);
 }
@@ -96,82 +99,6 @@ fn operations(seed: u64) -> Vec<Value> {
         operation
     });
     each.collect()
-}
-
-/// Sends all operations in an order of its own, some of them several times, until each is answered.
-struct Client {
-    http: Http,
-    random: Random,
-    operations: Arc<[Value]>,
-    answered: Arc<AtomicUsize>,
-    heard: Heard,
-}
-
-impl Client {
-    fn run(mut self) -> Heard {
-        let mut order: Vec<usize> = (0..self.operations.len()).collect();
-        // A third of them once more, somewhere.
-        for _ in 0..self.operations.len() / 3 {
-            order.push(self.random.below(self.operations.len() as u64) as usize);
-        }
-        for at in (1..order.len()).rev() {
-            order.swap(at, self.random.below(at as u64 + 1) as usize);
-        }
-        let mut rest = order.as_slice();
-        while !rest.is_empty() {
-            let size = (1 + self.random.below(40) as usize).min(rest.len());
-            let (batch, more) = rest.split_at(size);
-            self.send(batch);
-            rest = more;
-        }
-        self.heard
-    }
-
-    /// Sends a batch until all of it is answered.
-    fn send(&mut self, batch: &[usize]) {
-        let as_lines = self.random.below(2) == 0;
-        let batch: Vec<&Value> = batch.iter().map(|at| &self.operations[*at]).collect();
-        let answers = eventually("the operations to be answered", || {
-            let answers = send(&self.http, &batch, as_lines)?;
-            (answers.len() == batch.len()).then_some(answers)
-        });
-        for (operation, answer) in batch.iter().zip(answers) {
-            let id = operation["message_id"].as_str().unwrap();
-            assert_eq!(answer["message_id"], id);
-            match self.heard.get(id) {
-                Some(first) => assert!(same(first, &answer), "{first} and then {answer}"),
-                None => drop(self.heard.insert(id.to_owned(), answer)),
-            }
-        }
-        self.answered.fetch_add(batch.len(), Ordering::Relaxed);
-    }
-}
-
-/// The answers to a batch; `None` where the master is gone or stops.
-fn send(http: &Http, batch: &[&Value], as_lines: bool) -> Option<Vec<Value>> {
-    let path = format!("{TABLE}/operations");
-    if as_lines {
-        let body: String = batch.iter().map(|operation| format!("{operation}\n")).collect();
-        let headers = [("content-type", "application/x-ndjson")];
-        let answer = http.try_request("POST", &path, &headers, body.as_bytes()).ok()?;
-        if answer.status != 200 {
-            assert!(answer.status >= 500, "{}", answer.text());
-            return None;
-        }
-        let text = answer.text();
-        let lines: Vec<Value> =
-            text.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
-        // A last line that is a problem says that not all was applied.
-        return lines.iter().all(|line| line["outcome"].is_string()).then_some(lines);
-    }
-    let body = serde_json::to_vec(batch).unwrap();
-    let headers = [("content-type", "application/json")];
-    let answer = http.try_request("POST", &path, &headers, &body).ok()?;
-    if answer.status != 200 {
-        assert!(answer.status >= 500, "{}", answer.text());
-        return None;
-    }
-    answer.json()["results"].as_array().cloned()
 }
 
 /// Whether two answers tell of the same, whichever was the first.

@@ -113,7 +113,9 @@ fn health_says_what_is_there() {
     for path in ["/health", "/healthz", "/readyz"] {
         assert_eq!(http.get(path).status, 200, "{path}");
     }
+    assert_eq!(http.get("/readyz").text(), "ready\n");
     let health = http.get("/health").json();
+    assert_eq!((&health["status"], &health["broker"]), (&"ok".into(), &serde_json::Value::Null));
     assert_eq!((&health["slaves"], &health["workers"]), (&1.into(), &1.into()));
     let slave = &cluster.slaves_now()[0];
     assert_eq!(slave["name"], "slave-0");

@@ -17,7 +17,7 @@ fn cluster(slaves: usize) -> Cluster {
 }
 
 /// Rows of `products` by their sku, in the order in which they stand in the file.
-fn products(rows: &[(String, String, String)]) -> String {
+pub(crate) fn products(rows: &[(String, String, String)]) -> String {
     let mut text = String::from("name,sku,description\n");
     for (name, sku, description) in rows {
         text.push_str(&format!("{name},{sku},\"{description}\"\n"));
@@ -26,13 +26,13 @@ fn products(rows: &[(String, String, String)]) -> String {
 }
 
 /// So many different products.
-fn many(count: usize, what: &str) -> Vec<(String, String, String)> {
+pub(crate) fn many(count: usize, what: &str) -> Vec<(String, String, String)> {
     let row = |i| (format!("name {}", i % 50), format!("sku-{i:06}"), format!("{what}, {i}"));
     (0..count).map(row).collect()
 }
 
 /// What a table should hold: the last row of each sku.
-fn last(rows: &[(String, String, String)]) -> BTreeMap<String, Value> {
+pub(crate) fn last(rows: &[(String, String, String)]) -> BTreeMap<String, Value> {
     let row = |(name, sku, description): &(String, String, String)| {
         let row = json!({ "name": name, "sku": sku, "description": description });
         (sku.clone(), row)
@@ -41,7 +41,7 @@ fn last(rows: &[(String, String, String)]) -> BTreeMap<String, Value> {
 }
 
 /// What a table holds.
-fn held(cluster: &Cluster, table: &str, key: &str) -> BTreeMap<String, Value> {
+pub(crate) fn held(cluster: &Cluster, table: &str, key: &str) -> BTreeMap<String, Value> {
     let answer = cluster.http().get(&format!("/api/v1/tables/{table}/data?format=json"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let rows = answer.json();
@@ -49,30 +49,30 @@ fn held(cluster: &Cluster, table: &str, key: &str) -> BTreeMap<String, Value> {
     rows.map(|row| (row[key].as_str().unwrap().to_owned(), row.clone())).collect()
 }
 
-fn submit(cluster: &Cluster, query: &str, body: &[u8]) -> String {
+pub(crate) fn submit(cluster: &Cluster, query: &str, body: &[u8]) -> String {
     let answer = cluster.http().post(&format!("/api/v1/jobs?{query}"), body);
     assert_eq!(answer.status, 202, "{}", answer.text());
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-fn ingest(cluster: &Cluster, query: &str, body: &[u8]) -> Value {
+pub(crate) fn ingest(cluster: &Cluster, query: &str, body: &[u8]) -> Value {
     let job = cluster.http().ended(&submit(cluster, query, body));
     assert_eq!(job["state"], "succeeded", "{job}");
     job
 }
 
 /// Added, updated, unchanged, deleted.
-fn counts(job: &Value) -> [u64; 4] {
+pub(crate) fn counts(job: &Value) -> [u64; 4] {
     ["added", "updated", "unchanged", "deleted"].map(|name| job["ingest"][name].as_u64().unwrap())
 }
 
-fn check_aggregates(cluster: &Cluster, table: &str) {
+pub(crate) fn check_aggregates(cluster: &Cluster, table: &str) {
     let recount = cluster.http().post(&format!("/api/v1/tables/{table}/recount"), b"");
     assert_eq!(recount.json()["right"], true, "{}", recount.text());
 }
 
 #[test]
-fn a_file_fills_its_table_whatever_it_is_packed_in() {
+pub(crate) fn a_file_fills_its_table_whatever_it_is_packed_in() {
     let cluster = cluster(2);
     let rows = many(3000, "first");
     let text = products(&rows);
@@ -99,7 +99,7 @@ fn a_file_fills_its_table_whatever_it_is_packed_in() {
 }
 
 #[test]
-fn of_a_key_that_comes_again_the_last_row_counts_and_a_report_says_so() {
+pub(crate) fn of_a_key_that_comes_again_the_last_row_counts_and_a_report_says_so() {
     let cluster = cluster(3);
     let mut rows = many(2000, "first");
     rows.extend(many(700, "second"));
@@ -120,7 +120,7 @@ fn of_a_key_that_comes_again_the_last_row_counts_and_a_report_says_so() {
 }
 
 #[test]
-fn replacing_deletes_what_is_not_in_the_file() {
+pub(crate) fn replacing_deletes_what_is_not_in_the_file() {
     let cluster = cluster(1);
     ingest(&cluster, "table=products&preset=products", products(&many(500, "first")).as_bytes());
     let mut rows = many(100, "first");
@@ -133,7 +133,7 @@ fn replacing_deletes_what_is_not_in_the_file() {
 }
 
 #[test]
-fn bad_records_are_rejected_before_anything_is_applied() {
+pub(crate) fn bad_records_are_rejected_before_anything_is_applied() {
     let cluster = cluster(1);
     let file = "Song,Date,Number of Plays\na,2020-01-01,1\nb,2020-13-01,2\n,2020-01-01,3\nc,2020-01-01,x\n";
     let id = submit(&cluster, "table=plays&preset=plays", file.as_bytes());
@@ -156,7 +156,7 @@ fn bad_records_are_rejected_before_anything_is_applied() {
 }
 
 #[test]
-fn what_can_not_fill_a_table_is_refused_in_words() {
+pub(crate) fn what_can_not_fill_a_table_is_refused_in_words() {
     let cluster = cluster(1);
     let http = cluster.http();
     let refused = |path: &str, body: &str, status: u16, words: &str| {
@@ -188,7 +188,7 @@ fn what_can_not_fill_a_table_is_refused_in_words() {
 }
 
 #[test]
-fn a_table_is_made_after_the_file_where_its_key_is_named() {
+pub(crate) fn a_table_is_made_after_the_file_where_its_key_is_named() {
     let cluster = cluster(2);
     let mut text = String::from("Code;Made;Sold;Price;Note\n");
     for i in 0..2000 {
@@ -224,7 +224,7 @@ fn a_table_is_made_after_the_file_where_its_key_is_named() {
 
 /// Files of a folder, and what comes by gRPC.
 #[test]
-fn files_come_by_every_way() {
+pub(crate) fn files_come_by_every_way() {
     let folder = tempfile::tempdir().unwrap();
     let at: PathBuf = folder.path().canonicalize().unwrap();
     let flags = vec!["--input-dir".to_owned(), at.to_str().unwrap().to_owned()];
@@ -263,7 +263,7 @@ fn files_come_by_every_way() {
 }
 
 #[test]
-fn an_ingest_outlives_a_slave_that_dies_and_goes_beside_counting() {
+pub(crate) fn an_ingest_outlives_a_slave_that_dies_and_goes_beside_counting() {
     let mut cluster = cluster(3);
     let plays = input::plays(81, 300, 2 << 20);
     let rows = many(20_000, "some text to make it longer");
@@ -280,7 +280,7 @@ fn an_ingest_outlives_a_slave_that_dies_and_goes_beside_counting() {
 }
 
 #[test]
-fn a_master_that_dies_while_it_applies_goes_on_where_it_was() {
+pub(crate) fn a_master_that_dies_while_it_applies_goes_on_where_it_was() {
     let mut cluster = cluster(2);
     let rows = many(70_000, "a text that is a little longer than others");
     let text = products(&rows);
@@ -305,7 +305,7 @@ fn a_master_that_dies_while_it_applies_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_cancelled_ingest_stops_between_chunks() {
+pub(crate) fn a_cancelled_ingest_stops_between_chunks() {
     let cluster = cluster(2);
     let text = products(&many(200_000, "a text that is a little longer than others"));
     let id = submit(&cluster, "table=products&preset=products", text.as_bytes());

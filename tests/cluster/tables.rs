@@ -45,7 +45,7 @@ fn problem(answer: &Answer, status: u16, kind: &str) {
 }
 
 #[test]
-fn each_operation_has_its_outcome_once() {
+pub(crate) fn each_operation_has_its_outcome_once() {
     let (_cluster, http) = with_products();
     let results = apply(
         &http,
@@ -90,7 +90,7 @@ fn each_operation_has_its_outcome_once() {
 }
 
 #[test]
-fn a_sum_does_not_leave_its_integers() {
+pub(crate) fn a_sum_does_not_leave_its_integers() {
     let (_cluster, http) = with_products();
     let table = json!({"name": "stock", "key": ["id"], "columns": [
             {"name": "id", "kind": "text"}, {"name": "shop", "kind": "text"},
@@ -112,7 +112,7 @@ fn a_sum_does_not_leave_its_integers() {
 }
 
 #[test]
-fn what_makes_no_sense_is_said_and_harms_nothing() {
+pub(crate) fn what_makes_no_sense_is_said_and_harms_nothing() {
     let (_cluster, http) = with_products();
     let add = |row: Value| json!({"message_id": "x", "op": "add", "row": row});
     for (operation, said) in [
@@ -173,7 +173,7 @@ fn what_makes_no_sense_is_said_and_harms_nothing() {
 }
 
 #[test]
-fn csv_and_json_lines_are_operations_too() {
+pub(crate) fn csv_and_json_lines_are_operations_too() {
     let (_cluster, http) = with_products();
     let path = format!("{PRODUCTS}/operations");
     let csv = "op,message_id,sku,name,description,expected_version\n\
@@ -212,7 +212,7 @@ fn csv_and_json_lines_are_operations_too() {
 }
 
 #[test]
-fn rows_come_in_pages_sorted_and_filtered() {
+pub(crate) fn rows_come_in_pages_sorted_and_filtered() {
     let (_cluster, http) = with_products();
     let all: Vec<_> =
         (0..3_000).map(|id| product(id, &format!("k{id:04}"), &format!("n{}", id % 7))).collect();
@@ -290,7 +290,7 @@ fn listen(http: &Http, after: &str, count: usize) -> Vec<Value> {
 }
 
 #[test]
-fn changes_are_followed_over_a_restart() {
+pub(crate) fn changes_are_followed_over_a_restart() {
     let (mut cluster, http) = with_products();
     apply(&http, &json!([product(1, "a", "x"), product(2, "b", "x"), product(3, "c", "x")]));
     let heard = listen(&http, "0", 2);

@@ -10,7 +10,7 @@ use tally_tests::{Cluster, Http, Options, Process, eventually, input, tally};
 /// What is said of each source of these tests: looked at often, never for long.
 const OFTEN: &str = "interval=100ms,timeout=2s,preset=plays";
 
-fn start(slaves: usize, sources: &[String]) -> Cluster {
+pub(crate) fn start(slaves: usize, sources: &[String]) -> Cluster {
     let flags = sources.iter().flat_map(|source| ["--source".to_owned(), source.clone()]);
     Cluster::start_with(slaves, Options { flags: flags.collect(), ..Options::default() })
 }
@@ -19,19 +19,24 @@ fn on_loopback(name: &str, kind: &str, url: &str) -> String {
     format!("name={name},kind={kind},url={url},allow_private=true,{OFTEN}")
 }
 
-fn source(http: &Http, name: &str) -> Value {
+pub(crate) fn source(http: &Http, name: &str) -> Value {
     http.get(&format!("/api/v1/sources/{name}")).json()
 }
 
 /// Waits until a source is as `condition` says.
-fn until(http: &Http, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until(
+    http: &Http,
+    name: &str,
+    what: &str,
+    condition: impl Fn(&Value) -> bool,
+) -> Value {
     eventually(&format!("{name}: {what}"), || {
         let now = source(http, name);
         condition(&now).then_some(now)
     })
 }
 
-fn until_changes(http: &Http, name: &str, changes: u64) -> Value {
+pub(crate) fn until_changes(http: &Http, name: &str, changes: u64) -> Value {
     let now = until(http, name, &format!("{changes} changes"), |now| {
         now["changes"].as_u64() >= Some(changes)
     });
@@ -39,14 +44,14 @@ fn until_changes(http: &Http, name: &str, changes: u64) -> Value {
     now
 }
 
-fn until_error(http: &Http, name: &str, words: &str) -> Value {
+pub(crate) fn until_error(http: &Http, name: &str, words: &str) -> Value {
     until(http, name, words, |now| {
         now["last_error"].as_str().is_some_and(|error| error.contains(words))
     })
 }
 
 /// Waits until it has been looked at so many times more.
-fn polls_on(http: &Http, name: &str, times: u64) {
+pub(crate) fn polls_on(http: &Http, name: &str, times: u64) {
     let before = source(http, name)["polls"].as_u64().unwrap();
     until(http, name, "more looks", |now| now["polls"].as_u64() >= Some(before + times));
 }
@@ -63,7 +68,7 @@ fn plays(seed: u64) -> Vec<u8> {
 }
 
 /// A `tally source serve`, and where it is.
-fn serve(folder: &std::path::Path) -> (Process, String) {
+pub(crate) fn serve(folder: &std::path::Path) -> (Process, String) {
     let mut command = tally();
     command.arg("source").arg("serve").arg(folder);
     let mut process = Process::start("source", command);

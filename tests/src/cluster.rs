@@ -36,9 +36,16 @@ thread_local! {
 /// Runs a test with a Postgres under the masters that it starts on this thread: an empty database for each
 /// cluster. `TALLY_TEST_STORE=postgres` does the same for all tests.
 pub fn on_postgres(test: impl FnOnce()) {
+    /// Also where the test fails: the next one may run on the same thread.
+    struct Until;
+    impl Drop for Until {
+        fn drop(&mut self) {
+            ON_POSTGRES.set(false);
+        }
+    }
     ON_POSTGRES.set(true);
+    let _until = Until;
     test();
-    ON_POSTGRES.set(false);
 }
 
 fn wants_postgres() -> bool {

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Rabbit {
     names_port: u16,
     names: Child,
     server: Child,
+    /// Where it takes connections over TLS alone.
+    tls: Option<u16>,
 }
 
 impl Rabbit {
@@ -40,20 +42,35 @@ impl Rabbit {
     /// # Panics
     /// Where it is not installed, or does not come up.
     pub fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// The same, for connections over TLS: with a certificate for `localhost` that an authority of its own
+    /// has signed, [`Self::authority`].
+    ///
+    /// # Panics
+    /// Where it is not installed, or does not come up.
+    pub fn start_with_tls() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(tls: bool) -> Self {
         assert!(
             Path::new(SERVER).exists(),
             "there is no RabbitMQ here: run ./test, or install rabbitmq-server first"
         );
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let [port, node_port, names_port] = free_ports();
+        let [port, node_port, names_port, tls_port] = free_ports();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("tally-{}-{number}@localhost", std::process::id());
         let mut names = Command::new(NAME_SERVER);
         names.args(["-address", "127.0.0.1", "-port", &names_port.to_string()]);
         names.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let names = names.spawn().expect("Erlang's name server starts");
+        let tls = tls.then_some(tls_port);
+        configure(folder.path(), tls);
         let server = start(folder.path(), &name, port, node_port, names_port);
-        let rabbit = Self { folder, name, port, node_port, names_port, names, server };
+        let rabbit = Self { folder, name, port, node_port, names_port, names, server, tls };
         rabbit.wait();
         rabbit
     }
@@ -61,6 +78,16 @@ impl Rabbit {
     /// Where it takes connections, as the user that it lets in from this machine.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}", self.port)
+    }
+
+    /// Where it takes connections over TLS, if it does, by the name that its certificate is for.
+    pub fn tls_url(&self) -> Option<String> {
+        Some(format!("amqps://guest:guest@localhost:{}", self.tls?))
+    }
+
+    /// The certificate of the authority that has signed its own.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// `HOST:PORT`
@@ -106,10 +133,6 @@ impl Drop for Rabbit {
 
 fn start(folder: &Path, name: &str, port: u16, node_port: u16, names_port: u16) -> Child {
     let mut command = Command::new(SERVER);
-    let settings = folder.join("rabbitmq.conf");
-    // Queues that wait for the disk's last gigabytes are not what is tested.
-    std::fs::write(&settings, "disk_free_limit.absolute = 1MB\n").expect("the folder takes files");
-    std::fs::write(folder.join("plugins"), "[].\n").expect("the folder takes files");
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("HOME", folder).env("RABBITMQ_NODENAME", name);
     command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1");
@@ -119,7 +142,7 @@ fn start(folder: &Path, name: &str, port: u16, node_port: u16, names_port: u16) 
     command.env("RABBITMQ_MNESIA_BASE", folder.join("data"));
     command.env("RABBITMQ_LOG_BASE", folder.join("log"));
     command.env("RABBITMQ_PID_FILE", folder.join("pid"));
-    command.env("RABBITMQ_CONFIG_FILE", &settings);
+    command.env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"));
     command.env("RABBITMQ_CONF_ENV_FILE", folder.join("none"));
     command.env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins"));
     // Threads that wait sleep: the cores are others' as well.
@@ -129,8 +152,43 @@ fn start(folder: &Path, name: &str, port: u16, node_port: u16, names_port: u16) 
     command.current_dir(folder).process_group(0).spawn().expect("RabbitMQ's script starts")
 }
 
+/// Writes its settings, and where it listens for TLS its certificate.
+fn configure(folder: &Path, tls: Option<u16>) {
+    // Queues that wait for the disk's last gigabytes are not what is tested.
+    let mut settings = "disk_free_limit.absolute = 1MB\n".to_owned();
+    if let Some(port) = tls {
+        certify(folder);
+        let files = [("cacertfile", "ca.pem"), ("certfile", "cert.pem"), ("keyfile", "key.pem")];
+        settings.push_str(&format!("listeners.ssl.1 = 127.0.0.1:{port}\n"));
+        for (name, file) in files {
+            settings.push_str(&format!("ssl_options.{name} = {}\n", folder.join(file).display()));
+        }
+        settings.push_str("ssl_options.verify = verify_none\n");
+    }
+    std::fs::write(folder.join("rabbitmq.conf"), settings).expect("the folder takes files");
+    std::fs::write(folder.join("plugins"), "[].\n").expect("the folder takes files");
+}
+
+/// Makes an authority, and a certificate for `localhost` that it has signed.
+fn certify(folder: &Path) {
+    std::fs::write(folder.join("san"), "subjectAltName=DNS:localhost\n")
+        .expect("the folder takes files");
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+    for line in [
+        format!("req -x509 {key} -subj /CN=tests -keyout ca.key -out ca.pem"),
+        format!("req {key} -subj /CN=localhost -keyout key.pem -out csr.pem"),
+        "x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out cert.pem"
+            .to_owned(),
+    ] {
+        let mut openssl = Command::new("openssl");
+        let said = openssl.args(line.split(' ')).current_dir(folder).output();
+        let said = said.expect("openssl is installed");
+        assert!(said.status.success(), "{line}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+}
+
 /// Ports that nobody listens on at the moment.
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+fn free_ports() -> [u16; 4] {
+    let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
     listeners.map(|listener| listener.local_addr().expect("it listens").port())
 }

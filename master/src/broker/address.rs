@@ -2,6 +2,7 @@
 //! into a log, not into an error, not into a debug format.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use lapin::uri::AMQPUri;
@@ -11,9 +12,15 @@ use thiserror::Error;
 /// machine is gone is noticed within two of these.
 const HEARTBEAT_S: u16 = 20;
 
+/// The parameter that names a file of authorities; RabbitMQ's own clients call it so as well.
+const AUTHORITIES: &str = "cacertfile";
+
 /// A broker's address: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` for TLS.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Address(AMQPUri);
+pub struct Address {
+    uri: AMQPUri,
+    authorities: Option<PathBuf>,
+}
 
 /// Why a text is no address of a broker. Never holds the text, which may have a password in it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,20 +48,30 @@ impl FromStr for Address {
             uri.vhost = "/".to_owned();
         }
         uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
-        Ok(Self(uri))
+        let query = text.split_once('?').map_or("", |(_, query)| query);
+        let mut parameters = form_urlencoded::parse(query.as_bytes());
+        let file = parameters.find(|(name, _)| name == AUTHORITIES);
+        let authorities = file.map(|(_, file)| PathBuf::from(file.into_owned()));
+        Ok(Self { uri, authorities })
     }
 }
 
 impl Address {
     pub(super) fn uri(&self) -> AMQPUri {
-        self.0.clone()
+        self.uri.clone()
+    }
+
+    /// A file of certificates, as PEM, of those whose word is believed as well: of a broker whose certificate
+    /// none of the web's authorities has signed.
+    pub(super) fn authorities(&self) -> Option<&Path> {
+        self.authorities.as_deref()
     }
 }
 
 /// Without the password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        let AMQPUri { scheme, authority, vhost, .. } = &self.uri;
         let user = &authority.userinfo.username;
         write!(f, "{scheme}://{user}@{}:{}", authority.host, authority.port)?;
         if vhost == "/" { Ok(()) } else { write!(f, "/{vhost}") }
@@ -82,7 +99,10 @@ mod tests {
         assert_eq!(plain.uri().query.heartbeat, Some(HEARTBEAT_S));
         let tls: Address = "amqps://u:p@mq.example/%2f?heartbeat=5".parse().unwrap();
         assert_eq!(tls.to_string(), "amqps://u@mq.example:5671");
-        assert_eq!(tls.uri().query.heartbeat, Some(5));
+        assert_eq!((tls.uri().query.heartbeat, tls.authorities()), (Some(5), None));
+        let own: Address = "amqps://u:p@h/?heartbeat=5&cacertfile=/a%20b/ca.pem".parse().unwrap();
+        assert_eq!(own.authorities(), Some(Path::new("/a b/ca.pem")));
+        assert_eq!(own.to_string(), "amqps://u@h:5671");
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl BrokerConfig {
         }
     }
 
+    /// How many queues there are.
+    pub(crate) fn queue_count(&self) -> usize {
+        self.queues().len()
+    }
+
     /// All queues; those by the default names where the operator names none.
     pub(super) fn queues(&self) -> Vec<Queue> {
         let operations = self.operations.iter().cloned().map(Queue::Operations);

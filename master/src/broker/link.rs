@@ -1,12 +1,16 @@
 //! Connections to a broker, and the queues and exchanges that must be there. What is there already is
 //! taken as it is; what is not is declared durable.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lapin::options::{
     BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::runtime::default_runtime;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, ExchangeKind};
 use thiserror::Error;
@@ -33,6 +37,9 @@ pub enum BrokerError {
     /// The broker refused, or the connection broke.
     #[error("{0}")]
     Amqp(#[from] lapin::Error),
+    /// The file of authorities that the address names.
+    #[error("cacertfile {0:?}: {1}")]
+    Authorities(PathBuf, io::Error),
     /// It does not answer.
     #[error("the broker does not answer within {} s", CONNECT_TIMEOUT.as_secs())]
     Silent,
@@ -67,10 +74,18 @@ pub struct Connected(pub(super) Connection);
 /// Connects and logs in. `name` is shown by the broker's own tools.
 ///
 /// # Errors
-/// [`BrokerError::Amqp`] and [`BrokerError::Silent`].
+/// [`BrokerError::Authorities`], [`BrokerError::Amqp`] and [`BrokerError::Silent`].
 pub async fn connect(address: &Address, name: &str) -> Result<Connected, BrokerError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connecting = Connection::connect_uri(address.uri(), properties);
+    let runtime = default_runtime()?;
+    let mut tls = OwnedTLSConfig::default();
+    if let Some(file) = address.authorities() {
+        // Read each time: it may be renewed while we run.
+        let read = tokio::fs::read_to_string(file).await;
+        let pem = read.map_err(|error| BrokerError::Authorities(file.to_owned(), error))?;
+        tls.cert_chain = Some(pem);
+    }
+    let connecting = Connection::connect_uri_with_config(address.uri(), properties, tls, runtime);
     match timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(connected) => Ok(Connected(connected?)),
         Err(_) => Err(BrokerError::Silent),

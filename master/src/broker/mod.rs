@@ -7,6 +7,7 @@
 
 mod address;
 mod config;
+mod consumed;
 mod decide;
 mod files;
 mod link;
@@ -30,6 +31,7 @@ use crate::metrics;
 
 pub use address::{Address, BadAddress};
 pub use config::{BadQueue, BrokerConfig, FilesQueue, OperationsQueue, Queue};
+pub(crate) use consumed::Consumed;
 pub use link::{BrokerError, Connected, connect};
 pub use publish::{Publisher, Sent};
 
@@ -88,7 +90,9 @@ async fn consume(jobs: Jobs, config: BrokerConfig, queue: Queue, mut stop: Stop)
                 info!(queue = name, broker = %config.address, "consuming");
                 failures = 0;
                 metrics::broker_connected(kind, 1);
+                let consuming = jobs.consumed().begin();
                 let ended = session.run(&jobs, &queue, &mut stop).await;
+                drop(consuming);
                 metrics::broker_connected(kind, -1);
                 match ended {
                     Ok(Ended::Stopped) => return,

@@ -130,6 +130,11 @@ impl IntoResponse for Problem {
         }
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // Not all of the body may have been read: a next request behind it would get no answer.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         let later = [
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::SERVICE_UNAVAILABLE,

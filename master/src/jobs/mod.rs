@@ -23,6 +23,8 @@ use tally_common::api::{JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::spec::Spec;
 
+#[cfg(feature = "broker")]
+use crate::broker::{BrokerConfig, Consumed};
 use crate::config::Config;
 use crate::coordinator::{Message, Opened, Opening, Stopped};
 use crate::disk::Disk;
@@ -58,6 +60,8 @@ pub struct Jobs {
     tables: Tables,
     /// Set once the verbs are there, which sources need.
     sources: Arc<OnceLock<Sources>>,
+    #[cfg(feature = "broker")]
+    consumed: Consumed,
     /// The last snapshot, and the event after which it was made.
     snapshots: Arc<Mutex<Option<(EventId, Bytes)>>>,
     uploads: Arc<Semaphore>,
@@ -83,6 +87,8 @@ impl Jobs {
         tables: Tables,
     ) -> Self {
         let uploads = Arc::new(Semaphore::new(config.max_uploads));
+        #[cfg(feature = "broker")]
+        let consumed = Consumed::of(config.broker.as_ref().map_or(0, BrokerConfig::queue_count));
         let config = Arc::new(config.clone());
         let (snapshots, looks) = (Arc::default(), Arc::new(Semaphore::new(look::PARTIAL_LOOKS)));
         let sources = Arc::default();
@@ -95,6 +101,8 @@ impl Jobs {
             feed,
             tables,
             sources,
+            #[cfg(feature = "broker")]
+            consumed,
             snapshots,
             uploads,
             looks,
@@ -239,6 +247,12 @@ impl Jobs {
         // It is called once.
         let _ = self.sources.set(sources);
         Ok(())
+    }
+
+    /// Which of the broker's queues are consumed.
+    #[cfg(feature = "broker")]
+    pub(crate) fn consumed(&self) -> &Consumed {
+        &self.consumed
     }
 
     /// What the master was started with.

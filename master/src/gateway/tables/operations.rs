@@ -21,6 +21,7 @@ use tally_common::api::{OperationDraft, OperationResults};
 
 use super::super::openapi::{OfOperations, TablePath};
 use super::super::problem::Problem;
+use super::super::upload::drain;
 use super::super::{Answer, App};
 use super::Name;
 use super::problem::unsupported;
@@ -119,6 +120,7 @@ pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Problem> {
             }
         };
         if first.len() + all.len() + piece.len() > most {
+            drain(&mut pieces).await;
             return Err(Problem::too_large(format!("a body here has at most {most} bytes")));
         }
         // Most bodies come in one piece, which is not copied.
