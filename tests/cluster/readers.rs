@@ -98,7 +98,6 @@ pub(crate) fn nobody_waits_for_a_file_that_is_merged_into_a_table() {
 }
 
 #[test]
-#[ignore = "in a file a replacing is one transaction from its first chunk on, and a file has one writer"]
 pub(crate) fn nobody_waits_for_a_file_that_replaces_a_table() {
     others_get_on("replace");
 }

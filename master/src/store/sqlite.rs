@@ -23,6 +23,10 @@ const CACHE_KIB: i32 = -16384;
 /// brought there less often.
 const CHECKPOINT_PAGES: u32 = 8000;
 
+/// Bytes of the log that are kept once it has been brought into the file: it may have grown by all that one
+/// import changed.
+const LOG_BYTES: u32 = 64 << 20;
+
 /// Rows of a query that wait for whoever reads them. The thread that has found one and the one that takes it
 /// need not wake each other for each.
 const ROWS_AHEAD: usize = 2048;
@@ -46,6 +50,7 @@ pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
         .busy_timeout(BUSY)
         .pragma("cache_size", CACHE_KIB.to_string())
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+        .pragma("journal_size_limit", LOG_BYTES.to_string())
         .row_buffer_size(ROWS_AHEAD)
         .statement_cache_capacity(STATEMENTS);
     let store = path.display().to_string();
@@ -63,7 +68,8 @@ fn pragmas() -> String {
     let busy = BUSY.as_millis();
     format!(
         "pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = {busy};
-         pragma cache_size = {CACHE_KIB}; pragma wal_autocheckpoint = {CHECKPOINT_PAGES}"
+         pragma cache_size = {CACHE_KIB}; pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
+         pragma journal_size_limit = {LOG_BYTES}"
     )
 }
 

@@ -323,9 +323,19 @@ async fn ingest(
     mode: IngestMode,
     rows: Vec<Box<[Value]>>,
 ) -> Result<IngestCounts, TablesError> {
+    ingest_into(tables, "products", job, mode, rows).await
+}
+
+async fn ingest_into(
+    tables: &Tables,
+    table: &'static str,
+    job: JobId,
+    mode: IngestMode,
+    rows: Vec<Box<[Value]>>,
+) -> Result<IngestCounts, TablesError> {
     let tables = tables.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let mut ingest = tables.ingest(job, ("products", mode), &std::env::temp_dir())?;
+        let mut ingest = tables.ingest(job, (table, mode), &std::env::temp_dir())?;
         for row in rows {
             ingest.push(row, 1)?;
         }
@@ -410,6 +420,119 @@ async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
     let counts = ingest(&tables, id, IngestMode::Merge, rows).await.unwrap();
     assert_eq!((counts.keys, counts.added, counts.updated), (50_000, 50_000, 0));
     assert_eq!(tables.row("products", "s000007").await.unwrap().row["name"], "mine");
+    assert!(tables.recount("products").await.unwrap().right);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_rows_for_all_corners_of_a_table_are_compared_right() {
+    for ground in both() {
+        a_few_rows_for_all_corners_of_a_table_are_compared_right_on(&ground).await;
+    }
+}
+
+async fn a_few_rows_for_all_corners_of_a_table_are_compared_right_on(ground: &Ground) {
+    let tables = open(ground).await;
+    tables.create(TableDraft::products()).await.unwrap();
+    let all = (0..5_000).map(|i| product(i * 10, i, "x")).collect();
+    ingest(&tables, job(), IngestMode::Merge, all).await.unwrap();
+    // Between them are far more rows than are read along.
+    let some = |text: &'static str| {
+        (0..50).flat_map(move |i| {
+            // One as it is, one that differs, one that is not there.
+            let at = i * 1_000;
+            [
+                product(at, at / 10, "x"),
+                product(at + 10, at / 10 + 1, text),
+                product(at + 15, 1, "x"),
+            ]
+        })
+    };
+    let counts = ingest(&tables, job(), IngestMode::Merge, some("y").collect()).await.unwrap();
+    assert_eq!((counts.unchanged, counts.updated, counts.added), (50, 50, 50));
+    let counts = ingest(&tables, job(), IngestMode::Merge, some("y").collect()).await.unwrap();
+    assert_eq!((counts.unchanged, counts.updated, counts.added), (150, 0, 0));
+    assert!(tables.recount("products").await.unwrap().right);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_and_extremes_follow_an_ingest() {
+    for ground in both() {
+        sums_and_extremes_follow_an_ingest_on(&ground).await;
+    }
+}
+
+async fn sums_and_extremes_follow_an_ingest_on(ground: &Ground) {
+    let tables = open(ground).await;
+    tables.create(numbers()).await.unwrap();
+    let row = |i: i64, colour: i64, n: Option<i64>| -> Box<[Value]> {
+        let text = |text: String| Value::Text(text.into());
+        let n = n.map_or(Value::Null, Value::Integer);
+        [text(format!("p{i:05}")), Value::Date((i % 40) as i32), text(format!("c{colour}")), n]
+            .into()
+    };
+    let right = async |rows: u64| {
+        assert_eq!(tables.get("numbers").await.unwrap().rows, rows);
+        let recount = tables.recount("numbers").await.unwrap();
+        assert!(recount.right, "{recount:?}");
+    };
+    // More than one chunk, so that groups are gathered over several.
+    let first = (0..30_000).map(|i| row(i, i % 7, (i % 5 > 0).then_some(i)));
+    let first: Vec<_> = first.collect();
+    ingest_into(&tables, "numbers", job(), IngestMode::Merge, first).await.unwrap();
+    right(30_000).await;
+    // Groups become empty and new, and lose their least and greatest.
+    let second = (0..29_000).filter(|i| i % 3 > 0 || i % 7 == 2);
+    let second: Vec<_> =
+        second.map(|i| row(i, if i % 7 == 2 { 9 } else { i % 7 }, Some(-i))).collect();
+    let counts =
+        ingest_into(&tables, "numbers", job(), IngestMode::Merge, second.clone()).await.unwrap();
+    assert_eq!((counts.updated, counts.unchanged), (second.len() as u64, 0));
+    right(30_000).await;
+    let rows = second.len() as u64;
+    let counts = ingest_into(&tables, "numbers", job(), IngestMode::Replace, second).await.unwrap();
+    assert_eq!((counts.deleted, counts.added), (30_000 - rows, 0));
+    right(rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_the_end_of_an_ingest() {
+    for ground in both() {
+        nobody_waits_for_the_end_of_an_ingest_on(&ground).await;
+    }
+}
+
+async fn nobody_waits_for_the_end_of_an_ingest_on(ground: &Ground) {
+    let tables = open(ground).await;
+    tables.create(TableDraft::products()).await.unwrap();
+    tables.create(numbers()).await.unwrap();
+    let own = tables.clone();
+    let (go, gone) = std::sync::mpsc::sync_channel::<()>(0);
+    let filling = tokio::task::spawn_blocking(move || {
+        let mut ingest =
+            own.ingest(job(), ("products", IngestMode::Merge), &std::env::temp_dir()).unwrap();
+        for i in 0..30_000 {
+            ingest.push(product(i, i, "x"), 1).unwrap();
+        }
+        // A chunk is being written, and no other one comes before the others have had their turns.
+        gone.recv().unwrap();
+        ingest.finish()
+    });
+    // Of the same table, of another one, and whoever declares one.
+    let results = tables.apply("products", vec![add("1", "zzz", "late")]).await.unwrap();
+    assert_eq!(results[0].outcome, Outcome::Added);
+    let row = json!({"part": "p", "day": "2020-02-01", "colour": "c", "n": 1});
+    let other = OperationDraft {
+        message_id: "1".to_owned(),
+        op: OperationKind::Add,
+        key: None,
+        row: row.as_object().cloned(),
+        expected_version: None,
+    };
+    tables.apply("numbers", vec![other]).await.unwrap();
+    tables.create(TableDraft::plays()).await.unwrap();
+    go.send(()).unwrap();
+    assert_eq!(filling.await.unwrap().unwrap().added, 30_000);
+    assert_eq!(tables.get("products").await.unwrap().rows, 30_001);
     assert!(tables.recount("products").await.unwrap().right);
 }
 
