@@ -116,6 +116,8 @@ pub(crate) enum Command {
     Cancel(JobArgs),
     /// Remove a job and all its bytes
     Delete(JobArgs),
+    /// Ask whether a master serves, as probes do
+    Health(MasterAddress),
     /// Show the slaves that are joined
     Slaves(MasterAddress),
     /// Watch places for new data: be one, or look at those that a master watches
@@ -203,6 +205,10 @@ pub(crate) struct MasterArgs {
         value_delimiter = ','
     )]
     pub(crate) output_dirs: Vec<PathBuf>,
+    /// A name by which browsers reach this master, where it is not one of this machine, as behind a proxy: pages
+    /// of other sites may not change anything here; may be repeated
+    #[arg(long = "http-host", value_name = "NAME", env = "TALLY_HTTP_HOST", value_delimiter = ',')]
+    pub(crate) http_hosts: Vec<String>,
     /// Fetch inputs from URLs that begin like this, if that is asked for: scheme, host and port must be
     /// the same, and the path as far as it goes; may be repeated
     #[arg(

@@ -38,6 +38,8 @@ pub struct Config {
     /// HTTP connections that may be open at the same time; more wait to be accepted. The same number
     /// again of gRPC connections.
     pub max_connections: usize,
+    /// Names by which browsers reach the HTTP gateway, besides those of this machine.
+    pub http_hosts: Vec<String>,
     /// HTTP requests that may be under way at the same time; more are told to come back.
     pub max_http_requests: usize,
     /// How long a stopping master waits for requests under way.
@@ -93,6 +95,7 @@ impl Config {
             merge_threads: cores.min(16),
             max_uploads: 64,
             max_connections: 4096,
+            http_hosts: Vec::new(),
             max_http_requests: 1024,
             grace: Duration::from_secs(10),
             durable: true,

@@ -240,7 +240,9 @@ impl Slave {
                     progress.cancel();
                 }
             }
-            Some(Command::Goodbye(goodbye)) => info!(reason = %goodbye.reason, "the master stops"),
+            Some(Command::Goodbye(goodbye)) => {
+                info!(reason = %goodbye.reason, "the master ends the session");
+            }
             // A newer master's command: what this slave must understand would raise the major.
             Some(Command::Welcome(_)) | None => {}
         }

@@ -48,7 +48,7 @@ fn slow_readers_hold_up_nobody_and_cost_no_memory() {
     let id = submit(&http, "large", plays.as_bytes());
     assert!(result(&http, &id) == expected);
 
-    let request = format!("GET /api/v1/jobs/{id}/result HTTP/1.1\r\nHost: tally\r\n\r\n");
+    let request = format!("GET /api/v1/jobs/{id}/result HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let connect = |_| {
         let mut slow = TcpStream::connect(http.address()).unwrap();
         slow.write_all(request.as_bytes()).unwrap();
@@ -76,7 +76,7 @@ fn clients_that_never_finish_their_headers_hold_up_nobody() {
     let address = cluster.http().address().to_owned();
     let begin = |_| {
         let mut rude = TcpStream::connect(&address).unwrap();
-        rude.write_all(b"POST /api/v1/jobs HTTP/1.1\r\nHost: tally\r\nX-Slow: ").unwrap();
+        rude.write_all(b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").unwrap();
         rude
     };
     let mut crowd: Vec<TcpStream> = (0..200).map(begin).collect();
@@ -99,7 +99,7 @@ fn uploads_that_stall_hold_up_nobody() {
     let begin = |number| {
         let mut rude = TcpStream::connect(&address).unwrap();
         let request = format!(
-            "POST /api/v1/jobs?name=stalled-{number} HTTP/1.1\r\nHost: tally\r\n\
+            "POST /api/v1/jobs?name=stalled-{number} HTTP/1.1\r\nHost: localhost\r\n\
              Content-Length: 1000000\r\n\r\nSong,Date,Number of Plays\n"
         );
         rude.write_all(request.as_bytes()).unwrap();

@@ -150,7 +150,7 @@ fn clients_that_go_away_leave_nothing_behind() {
     for _ in 0..40 {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(http.address()).unwrap();
-        let request = format!("GET {path}?format=jsonl HTTP/1.1\r\nHost: tally\r\n\r\n");
+        let request = format!("GET {path}?format=jsonl HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut start = [0; 12];
         stream.read_exact(&mut start).unwrap();

@@ -145,7 +145,7 @@ fn more_jobs_than_a_master_takes_are_told_to_come_back() {
 fn an_upload_that_a_stopping_master_can_not_take_is_told_so() {
     let mut cluster = Cluster::start(1);
     let mut connection = TcpStream::connect(cluster.http().address()).unwrap();
-    let head = "POST /api/v1/jobs HTTP/1.1\r\nhost: tally\r\ncontent-length: 1000000\r\n\r\n";
+    let head = "POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n";
     connection.write_all(head.as_bytes()).unwrap();
     connection.write_all(b"Song,Date,Number of Plays\na,2021-01-01,1\n").unwrap();
     eventually("the upload to be there", || {
@@ -160,4 +160,38 @@ fn an_upload_that_a_stopping_master_can_not_take_is_told_so() {
         answer.contains("retry-after: ") && answer.contains("/docs/http.md#stopping"),
         "{answer}"
     );
+}
+
+#[test]
+fn pages_of_other_sites_change_nothing_here() {
+    let options =
+        Options { flags: vec!["--http-host".into(), "tally.example".into()], ..Options::default() };
+    let cluster = Cluster::start_with(1, options);
+    let http = cluster.http();
+    let answer = http.post("/api/v1/jobs", b"Song,Date,Number of Plays\na,2021-01-01,1\n");
+    let path = format!("/api/v1/jobs/{}", answer.json()["id"].as_str().unwrap());
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        http.request(method, path, headers, b"").status
+    };
+    let own = format!("http://{}", http.address());
+    // What a form of any page can send, and what its scripts can.
+    let plays = b"Song,Date,Number of Plays\nb,2021-01-01,1\n";
+    for origin in ["https://evil.example", "null", "http://localhost:1"] {
+        let headers = [("origin", origin), ("content-type", "text/plain")];
+        let refused = http.request("POST", "/api/v1/jobs", &headers, plays);
+        assert_eq!(refused.status, 403, "{origin}");
+        let problem = refused.json();
+        assert!(problem["type"].as_str().unwrap().ends_with("#forbidden"), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(origin), "{problem}");
+        assert_eq!(ask("DELETE", &path, &[("origin", origin)]), 403);
+    }
+    assert_eq!(http.jobs().len(), 1);
+    // A name that somebody had lead here: what it reads would be its pages'.
+    assert_eq!(ask("GET", "/api/v1/jobs", &[("host", "rebound.evil.example")]), 403);
+    assert_eq!(ask("GET", "/api/v1/jobs", &[("host", "tally.example")]), 200);
+    // Behind a proxy that says its own name for us, and ourselves.
+    http.ended(path.rsplit('/').next().unwrap());
+    assert_eq!(ask("DELETE", &path, &[("origin", "https://tally.example")]), 204);
+    let headers = [("origin", own.as_str())];
+    assert_eq!(http.request("POST", "/api/v1/jobs", &headers, plays).status, 202);
 }

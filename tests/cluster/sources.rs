@@ -279,7 +279,7 @@ fn what_can_not_be_an_input_is_refused_at_once() {
         assert_eq!(answer.header("accept-encoding"), "gzip, zstd");
     }
     let mut stream = TcpStream::connect(http.address()).unwrap();
-    let request = "POST /api/v1/jobs HTTP/1.1\r\nHost: tally\r\nConnection: close\r\n\r\n";
+    let request = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -313,7 +313,7 @@ fn an_input_larger_than_the_master_takes_is_refused() {
     });
     let body = chunks.collect::<Vec<_>>().concat();
     let mut stream = TcpStream::connect(http.address()).unwrap();
-    let head = "POST /api/v1/jobs HTTP/1.1\r\nHost: tally\r\nConnection: close\r\n\
+    let head = "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
         Transfer-Encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&body).unwrap();

@@ -281,7 +281,7 @@ pub(crate) fn rows_come_in_pages_sorted_and_filtered() {
 fn listen(http: &Http, after: &str, count: usize) -> Vec<Value> {
     let mut stream = TcpStream::connect(http.address()).unwrap();
     let request = format!(
-        "GET {PRODUCTS}/changes HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {after}\r\nConnection: close\r\n\r\n"
+        "GET {PRODUCTS}/changes HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {after}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let lines = BufReader::new(stream).lines().map_while(Result::ok);

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use tokio::runtime::Runtime;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 
+use rustix::process::Signal;
 use tally_common::id::{MessageId, SessionId};
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::jobs_client::JobsClient;
@@ -11,7 +13,10 @@ use tally_proto::v1::{
     DataFrame, InputRequest, JobState, RejectsRequest, ResultRequest, StreamTaskRequest,
     SubmitFrame, SubmitHeader, WatchRequest, submit_frame::Frame,
 };
-use tally_tests::{Cluster, input};
+use tally_tests::{Cluster, eventually, input};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use uuid::Uuid;
 
 async fn all(frames: Result<tonic::Response<Streaming<DataFrame>>, Status>) -> Vec<u8> {
@@ -66,5 +71,29 @@ fn a_task_by_a_generated_client() {
         assert_eq!(slaves.stream_task(request).await.unwrap_err().code(), Code::NotFound);
         let request = StreamTaskRequest::default();
         assert_eq!(slaves.stream_task(request).await.unwrap_err().code(), Code::InvalidArgument);
+    });
+}
+
+#[test]
+fn a_master_that_stops_says_that_it_does_not_serve_any_more() {
+    let mut cluster = Cluster::start(0);
+    let healthy = cluster.run(["health"]);
+    assert_eq!(String::from_utf8_lossy(&healthy.stdout), "serving\n");
+    let runtime = Runtime::new().unwrap();
+    let mut watched = runtime.block_on(async {
+        let endpoint = Endpoint::from_shared(cluster.grpc().to_owned()).unwrap();
+        let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+        let request = HealthCheckRequest { service: "tally.v1.Cluster".to_owned() };
+        let mut watched = health.watch(request).await.unwrap().into_inner();
+        let first = watched.message().await.unwrap().unwrap();
+        assert_eq!(first.status(), ServingStatus::Serving);
+        watched
+    });
+    cluster.master().signal(Signal::TERM);
+    let last = runtime.block_on(watched.message()).unwrap().unwrap();
+    assert_eq!(last.status(), ServingStatus::NotServing);
+    drop((watched, runtime));
+    eventually("the master to end", || {
+        (cluster.run(["health"]).status.code() == Some(5)).then_some(())
     });
 }

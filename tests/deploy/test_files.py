@@ -92,7 +92,7 @@ def test_production_has_its_limits() -> None:
 @runnable
 def test_every_variable_and_key_is_one_that_the_binary_knows() -> None:
     known = {}
-    for command in ("master", "slave", "slaves"):
+    for command in ("master", "slave", "health"):
         told = subprocess.run([BINARY, command, "--help"], capture_output=True, text=True, check=True).stdout
         known[command] = set(re.findall(r"\[env: (\w+)", told)), set(re.findall(r"--([a-z][a-z-]*)", told))
     toml = tomllib.loads((DEPLOY / "kubernetes/base/tally.toml").read_text())
@@ -116,7 +116,7 @@ def test_every_variable_and_key_is_one_that_the_binary_knows() -> None:
         ours = {name for name in names if name.startswith("TALLY_")}
         assert ours <= known[command][0], command
     # The probe of slaves finds the master by the same variable.
-    assert "TALLY_MASTER" in known["slaves"][0]
+    assert "TALLY_MASTER" in known["health"][0]
 
 
 def test_the_image_is_what_the_manifests_take_it_for() -> None:

@@ -214,7 +214,7 @@ def test_what_is_no_socket_io_does_no_harm(cluster):
     address = cluster.http.removeprefix("http://").split(":")
     with socket.create_connection((address[0], int(address[1]))) as raw:
         raw.sendall(
-            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         assert raw.recv(1000).startswith(b"HTTP/1.1 101")
@@ -254,7 +254,7 @@ def test_a_client_that_takes_nothing_is_not_waited_for(start_cluster):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect((address[0], int(address[1])))
         raw.sendall(
-            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         # "40", masked with zeroes: it joins, and is never heard of again.

@@ -41,6 +41,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
         config.merge_threads = threads as usize;
     }
     config.share_spool = args.share_spool;
+    config.http_hosts.clone_from(&args.http_hosts);
     config.input_dirs = real("--input-dir", &args.input_dirs)?;
     config.output_dirs = real("--output-dir", &args.output_dirs)?;
     config.source_prefixes = args.sources.clone();

@@ -2,6 +2,7 @@
 
 mod count;
 pub(crate) mod doctor;
+mod health;
 mod jobs;
 pub(crate) mod list;
 pub(crate) mod manual;
@@ -51,6 +52,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Repair(args) => client()?.block_on(repair::run(&args, format)),
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
+        Command::Health(args) => client()?.block_on(health::run(&args, format)),
         Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
         Command::Source(args) => services()?.block_on(source::run(args, format)),
         Command::Table(args) => client()?.block_on(table::run(args, format)),

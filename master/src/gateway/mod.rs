@@ -14,6 +14,7 @@ mod metrics;
 mod openapi;
 mod preflight;
 mod problem;
+mod site;
 mod socket;
 mod sources;
 mod spec;
@@ -46,6 +47,7 @@ use crate::jobs::Jobs;
 #[cfg(feature = "broker")]
 use crate::jobs::Wanted;
 use problem::Problem;
+use site::Site;
 use socket::Sockets;
 
 /// Serves HTTP on `listener` until `shutdown` resolves, then lets requests under way end.
@@ -58,7 +60,9 @@ pub async fn serve(
     config: &Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (app, sockets) = app(jobs, config.max_http_requests);
+    let loopback = listener.local_addr()?.ip().is_loopback();
+    let site = Site::new(loopback, &config.http_hosts);
+    let (app, sockets) = app(jobs, config.max_http_requests, site);
     let shutdown = async {
         shutdown.await;
         sockets.stop();
@@ -71,11 +75,11 @@ pub async fn serve(
 /// All routes, for at most `max_requests` requests at a time. Public so that a test can call them
 /// without a socket.
 pub fn router(jobs: Jobs, max_requests: usize) -> Router {
-    app(jobs, max_requests).0
+    app(jobs, max_requests, Site::default()).0
 }
 
 /// The same, and the sockets that are open.
-fn app(jobs: Jobs, max_requests: usize) -> (Router, Sockets) {
+fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
     let places = Arc::new(Semaphore::new(max_requests));
     let limit = from_fn(move |request: Request, next: Next| {
         let places = Arc::clone(&places);
@@ -100,6 +104,15 @@ fn app(jobs: Jobs, max_requests: usize) -> (Router, Sockets) {
         .layer(from_fn(metrics::count))
         .with_state(jobs.clone());
     let (router, sockets) = socket::add(router, jobs);
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        let checked = site.check(&request);
+        async move {
+            match checked {
+                Ok(()) => next.run(request).await,
+                Err(problem) => problem.into_response(),
+            }
+        }
+    }));
     let nosniff = HeaderValue::from_static("nosniff");
     let nosniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     (router.layer(nosniff), sockets)

@@ -17,6 +17,7 @@ use std::future::Future;
 use axum::middleware::from_fn;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
 
 use tally_common::limits::{MAX_MESSAGE_BYTES, MAX_TABLE_MESSAGE_BYTES};
 use tally_proto::channel::{
@@ -47,6 +48,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let incoming = listener.incoming(config.max_connections);
+    let (routes, health) = services(jobs, cluster, config).await;
+    let shutdown = async move {
+        shutdown.await;
+        // Before connections are closed: whoever watches looks for another master, or waits.
+        health.set_not_serving::<JobsServer<jobs::JobsService>>().await;
+        health.set_not_serving::<TablesServer<tables::TablesService>>().await;
+        health.set_not_serving::<ClusterServer<cluster::ClusterService>>().await;
+    };
     Server::builder()
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -55,7 +64,7 @@ pub async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes(jobs, cluster, config).await)
+        .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
 }
@@ -65,6 +74,11 @@ pub async fn serve(
 /// # Panics
 /// Never: the descriptors are compiled in.
 pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
+    services(jobs, cluster, config).await.0
+}
+
+/// The same, and what says whether they serve.
+async fn services(jobs: Jobs, cluster: Cluster, config: &Config) -> (Routes, HealthReporter) {
     let (health, health_service) = tonic_health::server::health_reporter();
     let tables = TablesServer::new(tables::TablesService(jobs.tables().clone()))
         .max_decoding_message_size(MAX_TABLE_MESSAGE_BYTES)
@@ -92,5 +106,5 @@ pub async fn routes(jobs: Jobs, cluster: Cluster, config: &Config) -> Routes {
     let routes = Routes::new(health_service).add_service(reflection);
     let routes = routes.add_service(cluster).add_service(jobs).add_service(tables);
     let routes = bulk::add(routes.into_axum_router(), of_jobs, of_cluster);
-    routes.layer(from_fn(metrics::count)).into()
+    (routes.layer(from_fn(metrics::count)).into(), health)
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use serde::Deserialize;
@@ -32,7 +31,7 @@ use crate::jobs::{Jobs, JobsError};
 use pump::{Pump, Wish, refuse};
 
 /// Where Socket.IO is spoken. Clients ask for this path unless told otherwise.
-const PATH: &str = "/socket.io";
+pub(super) const PATH: &str = "/socket.io";
 
 /// How often a client is asked whether it lives, and how long it may take to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(15));
@@ -111,8 +110,8 @@ pub(super) fn add(routes: Router, jobs: Jobs) -> (Router, Sockets) {
     (routes.layer(layer).layer(gate), Sockets { io, stopping })
 }
 
-/// Whether a request is for the layer. Refuses what it is not to see: a browser lets any page of the web open a WebSocket to
-/// anywhere, and read what comes: only pages that came from this very host may.
+/// Whether a request is for the layer. Refuses what it is not to see; pages of other sites do not come so far
+/// (see `site`).
 fn check(request: &Request, openings: &Arc<Semaphore>) -> Result<bool, Problem> {
     let path = request.uri().path();
     if path != PATH && !path.starts_with("/socket.io/") {
@@ -121,9 +120,6 @@ fn check(request: &Request, openings: &Arc<Semaphore>) -> Result<bool, Problem> 
             true => Err(Problem::not_found(format!("there is no route {path}"))),
             false => Ok(false),
         };
-    }
-    if !is_of_this_host(request.headers(), request.uri()) {
-        return Err(Problem::forbidden("pages of other hosts may not listen to this one"));
     }
     let query = request.uri().query().unwrap_or_default();
     if !form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "sid") {
@@ -135,14 +131,6 @@ fn check(request: &Request, openings: &Arc<Semaphore>) -> Result<bool, Problem> 
         });
     }
     Ok(true)
-}
-
-fn is_of_this_host(headers: &HeaderMap, uri: &Uri) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| uri.authority().map(|authority| authority.as_str()));
-    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-    matches!((origin, host), (Some((_, origin)), Some(host)) if origin.eq_ignore_ascii_case(host))
 }
 
 /// What `watch` comes with.
@@ -191,29 +179,5 @@ fn wish(wishes: &mpsc::Sender<Wish>, wish: Wish) {
         wishes.try_send(wish)
     {
         refuse(ack, &Problem::busy("wait for an answer before asking for more"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_ours(origin: Option<&str>, host: &str) -> bool {
-        let mut request = Request::builder().uri("/socket.io/").header("host", host);
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
-        }
-        let request = request.body(()).unwrap();
-        is_of_this_host(request.headers(), request.uri())
-    }
-
-    #[test]
-    fn pages_of_other_hosts_are_refused() {
-        assert!(is_ours(None, "127.0.0.1:8080"), "no browser");
-        assert!(is_ours(Some("http://127.0.0.1:8080"), "127.0.0.1:8080"));
-        assert!(is_ours(Some("https://Tally.example"), "tally.example"), "behind a proxy");
-        assert!(!is_ours(Some("http://127.0.0.1:8081"), "127.0.0.1:8080"));
-        assert!(!is_ours(Some("https://evil.example"), "127.0.0.1:8080"));
-        assert!(!is_ours(Some("null"), "127.0.0.1:8080"), "a sandboxed page");
     }
 }
