@@ -33,7 +33,7 @@ impl Site {
         let Some(host) = host_of(headers, uri) else { return Ok(()) };
         if !self.is_ours(&host) {
             return Err(Problem::forbidden(format!(
-                "this master is not reached as {host:?}; if that is its name, start it with \\
+                "this master is not reached as {host:?}; if that is its name, start it with \
                  --http-host {}",
                 name_of(&host)
             )));
@@ -49,7 +49,7 @@ impl Site {
             return Ok(());
         }
         Err(Problem::forbidden(format!(
-            "a page of {origin} asks for this, and only pages of {host} may; if both are this master, start it \\
+            "a page of {origin} asks for this, and only pages of {host} may; if both are this master, start it \
              with --http-host and the name in the former"
         )))
     }
