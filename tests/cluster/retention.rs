@@ -65,7 +65,7 @@ fn a_result_that_is_being_read_stays() {
             return None;
         }
         let mut stream = TcpStream::connect(http.address()).unwrap();
-        let request = format!("GET /api/v1/jobs/{id}/result HTTP/1.1\r\nhost: x\r\n\r\n");
+        let request = format!("GET /api/v1/jobs/{id}/result HTTP/1.1\r\nhost: localhost\r\n\r\n");
         std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
         let mut start = [0; 12];
         stream.read_exact(&mut start).unwrap();

@@ -140,11 +140,24 @@ impl Process {
     /// # Panics
     /// Where it is gone.
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The same without the pages of the program itself, which grow with what is in it and not with what it does.
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    pub fn peak_own_memory(&self) -> u64 {
+        self.peak_memory() - self.status("RssFile:")
+    }
+
+    /// A line of what the kernel says of it, in bytes.
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
         let status = status.expect("the process is there");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-        kib.expect("the kernel tells the peak") * 1024
+        kib.expect("the kernel tells it") * 1024
     }
 }
 
