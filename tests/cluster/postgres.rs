@@ -3,6 +3,8 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
+use std::thread;
 
 use serde_json::Value;
 use tally_tests::postgres::GUARDED;
@@ -100,6 +102,35 @@ fn a_server_that_is_away_while_the_master_dies() {
     server.start_again();
     assert!(cluster.start_master_again());
     assert!(totals(&cluster, &id) == input::totals(plays.as_bytes()));
+}
+
+#[test]
+fn a_master_ends_although_its_store_does_not_answer() {
+    let server = Arc::new(Postgres::start());
+    let database = server.database();
+    let mut cluster = Cluster::start_with(0, on(database.clone()));
+    let http = cluster.http();
+    let products = br#"{"preset": "products"}"#;
+    assert_eq!(http.post_as("/api/v1/tables", "application/json", products).status, 201);
+    // Somebody holds the table, and with it those who write to it, until the server stops.
+    let (holder, held) = (Arc::clone(&server), database.clone());
+    thread::spawn(move || holder.sql(&held, "begin; lock table products; select pg_sleep(600)"));
+    let locks = |which: &str| {
+        let count = format!("select count(*) from pg_locks where {which}");
+        (server.sql(&database, &count) != "0").then_some(())
+    };
+    eventually("the table to be held", || {
+        locks("granted and mode = 'AccessExclusiveLock' and relation = 'products'::regclass")
+    });
+    thread::spawn(move || {
+        let add = br#"{"message_id": "a", "op": "add", "row": {"name": "n", "sku": "s", "description": "d"}}"#;
+        let headers = [("content-type", "application/json")];
+        // It hears nothing, as the master ends.
+        let _ = http.try_request("POST", "/api/v1/tables/products/operations", &headers, add);
+    });
+    eventually("the operation to wait", || locks("not granted"));
+    assert!(cluster.master().stop().success());
+    server.stop();
 }
 
 /// Runs a master that is not expected to come up, to its end.

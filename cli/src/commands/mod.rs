@@ -19,12 +19,18 @@ pub(crate) mod table;
 pub(crate) mod top;
 mod verify;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Args, Command};
 use crate::{generate, memory};
+
+/// How long a master that has stopped waits for its threads. What they have not committed is as it would be had
+/// the process died.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs what the command line asks for.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
@@ -36,7 +42,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Master(args) => {
             memory::share_arenas();
-            services()?.block_on(master::run(&args))
+            let runtime = services()?;
+            let ended = runtime.block_on(master::run(&args));
+            // Some thread may wait for a database that does not answer.
+            runtime.shutdown_timeout(LAST_WAIT);
+            ended
         }
         Command::Slave(args) => services()?.block_on(slave::run(args)),
         Command::Count(args) => services()?.block_on(count::run(&args)),

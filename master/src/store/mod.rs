@@ -43,6 +43,9 @@ pub(crate) use value::{Cell, Param};
 /// failed, as a server may be away without anybody noticing, and is done again.
 const COMMIT: Duration = Duration::from_secs(30);
 
+/// How long a store that is being closed waits for those who use it: a server may never answer them.
+const CLOSE: Duration = Duration::from_secs(5);
+
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(Db);
@@ -100,6 +103,7 @@ impl Store {
 
     /// Closes the file, or the connections.
     pub(crate) async fn close(&self) {
-        self.0.close().await;
+        // Connections that somebody still waits on are cut off when the process ends.
+        let _ = timeout(CLOSE, self.0.close()).await;
     }
 }
