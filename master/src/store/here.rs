@@ -128,9 +128,7 @@ impl Here {
     ) -> Result<(), StoreError> {
         let mut statement = self.connection()?.prepare_cached(&bulk.sql)?;
         for row in 0..rows {
-            for column in 0..bulk.kinds.len() {
-                statement.raw_bind_parameter(column + 1, cell(row, column))?;
-            }
+            bind_row(&mut statement, bulk, |column| cell(row, column))?;
             statement.raw_execute()?;
         }
         Ok(())
@@ -146,9 +144,7 @@ impl Here {
     ) -> Result<(), StoreError> {
         let mut statement = self.connection()?.prepare_cached(&bulk.sql)?;
         for row in 0..rows {
-            for column in 0..bulk.kinds.len() {
-                statement.raw_bind_parameter(column + 1, cell(row, column))?;
-            }
+            bind_row(&mut statement, bulk, |column| cell(row, column))?;
             let mut found = statement.raw_query();
             while let Some(row) = found.next()? {
                 see(Found(row).values(kinds)?);
@@ -178,6 +174,18 @@ fn bind(statement: &mut Statement<'_>, params: &[Param]) -> Result<(), StoreErro
         let named = statement.parameter_name(at).and_then(|name| name[1..].parse::<usize>().ok());
         let Some(param) = params.get(named.unwrap_or(at) - 1) else { continue };
         statement.raw_bind_parameter(at, param.cell())?;
+    }
+    Ok(())
+}
+
+/// Gives a bulk statement a row.
+fn bind_row<'a>(
+    statement: &mut Statement<'_>,
+    bulk: &Bulk,
+    cell: impl Fn(usize) -> Cell<'a>,
+) -> Result<(), StoreError> {
+    for column in 0..bulk.kinds.len() {
+        statement.raw_bind_parameter(column + 1, cell(column))?;
     }
     Ok(())
 }
