@@ -5,6 +5,7 @@
 //! [`grpc`] and [`gateway`], know the application's verbs in [`jobs`] and [`cluster`] and nothing
 //! behind them.
 
+pub mod access;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod clock;
