@@ -113,6 +113,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    # What was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
     repo = HERE.parent.parent
     binary = Path(os.environ.get("TALLY_BINARY", repo / "target/release/tally")).resolve()
     rendered = Path(os.environ["TALLY_MANIFESTS"]) / "production.yaml"

@@ -29,6 +29,8 @@ PATIENCE = 120.0
 PAUSE = 1.0
 OPERATIONS = 200
 ROWS = 50_000
+# What the command ends with where no master answers at all: it may be started again.
+UNREACHABLE = 5
 
 
 class Load:
@@ -107,6 +109,10 @@ def count_jobs(load: Load, number: int) -> None:
         command = [load.binary, "submit", path, "--wait", "-o", out, "--master", load.grpc]
         env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
         ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
+        if ended.returncode == UNREACHABLE:
+            load.count("asked again")
+            time.sleep(0.5)
+            continue
         if ended.returncode != 0:
             load.fail(f"submit {path.name}: {ended.stderr[-600:]}")
         elif out.read_bytes() != expected:
