@@ -125,6 +125,9 @@ impl Master {
         http: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
+        if let Some(tls) = &self.config.tls {
+            tls.follow();
+        }
         let stop = watch::Sender::new(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             // An error means that the sender is gone, and so is the server.

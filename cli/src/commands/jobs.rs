@@ -12,7 +12,7 @@ use crate::output::{self, Target, show};
 use crate::progress::Progress;
 
 pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     let mut progress = Progress::new(true);
     let job = client.watch(args.job, |job| progress.show(job)).await?;
     progress.clear();
@@ -22,7 +22,7 @@ pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Resul
 
 pub(crate) async fn result(args: ResultArgs, format: OutputFormat) -> anyhow::Result<()> {
     let ResultArgs { download: args, partial } = args;
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     if partial || args.rows.are_some() {
         let query = LookQuery { partial, ..LookQuery::default() };
         let look = query::rows(&mut client, args.job, query, args.rows).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn result(args: ResultArgs, format: OutputFormat) -> anyhow::Re
 }
 
 pub(crate) async fn rejects(args: &DownloadArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     if args.rows.are_some() {
         let look = query::rejects(&mut client, args.job, args.rows).await?;
         return query::print(&look, format, Target::open(&args.out)?);
@@ -54,21 +54,21 @@ pub(crate) async fn rejects(args: &DownloadArgs, format: OutputFormat) -> anyhow
 }
 
 pub(crate) async fn receipt(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     show(format, &client.receipt(args.job).await?, output::receipt)
 }
 
 pub(crate) async fn cancel(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     let job = client.cancel(args.job).await?;
     show(format, &job, |job| format!("{} is {}", job.id, job.state.as_str()))
 }
 
 pub(crate) async fn delete(args: &JobArgs) -> anyhow::Result<()> {
-    Client::connect(&args.master.url).await?.delete(args.job).await
+    Client::connect(&args.master.dial()?).await?.delete(args.job).await
 }
 
 pub(crate) async fn slaves(args: &MasterAddress, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.url).await?;
+    let mut client = Client::connect(&args.dial()?).await?;
     show(format, &client.slaves().await?, output::slaves)
 }

@@ -20,6 +20,7 @@ mod sources;
 mod spec;
 mod submit;
 mod tables;
+mod transport;
 mod tus;
 mod ui;
 mod upload;
@@ -67,7 +68,10 @@ pub async fn serve(
         shutdown.await;
         sockets.stop();
     };
-    let served = listen::serve(listener, app, config.max_connections, shutdown).await;
+    let tls = config.tls.clone();
+    let app = if tls.is_some() { transport::only_by_tls(app) } else { app };
+    let limits = (config.max_connections, tls);
+    let served = listen::serve(listener, app, limits, shutdown).await;
     sockets.close().await;
     served
 }

@@ -23,7 +23,7 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) async fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let mut replies = client.scan(&args.table).await?;
     let mut out = Target::open(&args.out)?;
     let mut csv = Vec::new();
