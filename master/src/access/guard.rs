@@ -17,7 +17,6 @@ use super::{
     Certificate, Key, KeyId, KeysError, KeysFile, Peer, Scope, Scopes, Sessions, Standing,
     TokensError, TokensFile, Who,
 };
-use crate::clock;
 
 /// What an edge asks for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +94,16 @@ pub enum Refusal {
         /// Who asks.
         who: Who,
     },
+}
+
+impl Refusal {
+    /// The scope that is needed, where one is missing.
+    pub fn wanted(&self) -> Option<Scope> {
+        match self {
+            Self::Unauthenticated { wanted, .. } | Self::NotAllowed { wanted, .. } => Some(*wanted),
+            Self::NotByPage { .. } => None,
+        }
+    }
 }
 
 fn show(scopes: Scopes) -> String {
@@ -224,7 +233,7 @@ impl Access {
     pub fn key(&self, text: &str) -> Result<Arc<Key>, Credential> {
         let ring = self.ring();
         let key = ring.find(text).ok_or(Credential::Unknown)?;
-        match key.standing(clock::wall_ms()) {
+        match key.standing_now() {
             Standing::Active => Ok(Arc::clone(key)),
             Standing::Revoked => Err(Credential::Revoked),
             Standing::Expired => Err(Credential::Expired),
@@ -234,7 +243,7 @@ impl Access {
     /// A key by its id, if it holds now.
     pub fn key_by_id(&self, id: &KeyId) -> Option<Arc<Key>> {
         let ring = self.ring();
-        ring.get(id).filter(|key| key.standing(clock::wall_ms()) == Standing::Active).cloned()
+        ring.get(id).filter(|key| key.standing_now() == Standing::Active).cloned()
     }
 
     /// Who sends a request with these headers over this connection. A header says more than a cookie, and that

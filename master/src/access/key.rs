@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::Scopes;
 use super::random::{self, hex, is_hex};
+use crate::clock;
 
 /// What every key begins with, so that those who search for lost secrets find it.
 const PREFIX: &str = "tally_";
@@ -183,6 +184,11 @@ impl Standing {
 }
 
 impl Key {
+    /// Whether it holds now.
+    pub fn standing_now(&self) -> Standing {
+        self.standing(clock::wall_ms())
+    }
+
     /// Whether it holds at a time, in milliseconds since 1970.
     pub fn standing(&self, now_ms: u64) -> Standing {
         match (self.revoked_ms, self.expires_ms) {
