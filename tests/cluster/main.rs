@@ -35,6 +35,7 @@ mod submission;
 mod tables;
 mod tables_cli;
 mod tables_grpc;
+mod tls;
 mod top;
 mod traces;
 mod watch;
