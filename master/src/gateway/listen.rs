@@ -20,10 +20,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-/// How long a client may take over the headers of a request, idle time between two requests included.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::config::Config;
+use crate::greeting::Greeting;
 
-/// Largest headers of a request, in bytes.
+/// Bytes that are read of an HTTP/1 connection ahead of what is done with them: its headers have to fit, and
+/// bodies come in pieces of that.
+const MAX_BUFFER_BYTES: usize = 128 << 10;
+
+/// Largest headers of a request of HTTP/2, in bytes.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to answer.
@@ -32,27 +36,40 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from
 /// Streams that one HTTP/2 connection may have open at a time.
 const MAX_STREAMS: u32 = 256;
 
+/// Streams of one connection that the client has taken back before they were looked at, and those that were
+/// reset because of what it sent: with more of either it is put out ("rapid reset", CVE-2023-44487 and the like).
+/// Pages that are left take back some dozens.
+const MAX_RESETS: (usize, usize) = (64, 128);
+
 /// Wait after a connection could not be accepted, mostly because there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `app` on at most `connections` connections at a time until `shutdown` resolves, then lets
+/// Serves `app` on at most `config.max_connections` connections at a time until `shutdown` resolves, then lets
 /// requests under way end. Further connections wait to be accepted.
 pub(super) async fn serve(
     listener: TcpListener,
     app: Router,
-    connections: usize,
+    config: &Config,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // Idle time between two requests counts as well.
+    let patience = config.header_timeout;
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(MAX_BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEADER_BYTES as u32)
         .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS.0)
+        .max_local_error_reset_streams(MAX_RESETS.1)
         .keep_alive_interval(KEEPALIVE.0)
         .keep_alive_timeout(KEEPALIVE.1);
-    let places = Arc::new(Semaphore::new(connections));
+    let places = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -73,7 +90,8 @@ pub(super) async fn serve(
         // An answer is written whole: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(app.clone());
-        let stream = TokioIo::new(Placed { stream, _place: place });
+        let stream =
+            TokioIo::new(Placed { stream, greeting: Greeting::within(patience), _place: place });
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
@@ -91,16 +109,18 @@ pub(super) async fn serve(
 /// keeps its place all the same.
 struct Placed {
     stream: TcpStream,
+    greeting: Greeting,
     _place: OwnedSemaphorePermit,
 }
 
 impl AsyncRead for Placed {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let this = self.get_mut();
+        this.greeting.poll_read(Pin::new(&mut this.stream), cx, buffer)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The HTTP edge: each route turns its request into one of the application's verbs, and the answer
 //! into a response. Conventions: `202` with `Location`, RFC 9457 problem+json for every error.
 
+mod bodies;
 mod download;
 mod events;
+mod formulas;
 mod health;
 mod ingests;
 mod jobs;
@@ -46,6 +48,7 @@ use crate::config::Config;
 use crate::jobs::Jobs;
 #[cfg(feature = "broker")]
 use crate::jobs::Wanted;
+use bodies::Bodies;
 use problem::Problem;
 use site::Site;
 use socket::Sockets;
@@ -67,7 +70,7 @@ pub async fn serve(
         shutdown.await;
         sockets.stop();
     };
-    let served = listen::serve(listener, app, config.max_connections, shutdown).await;
+    let served = listen::serve(listener, app, config, shutdown).await;
     sockets.close().await;
     served
 }
@@ -81,6 +84,7 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
 /// The same, and the sockets that are open.
 fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
     let places = Arc::new(Semaphore::new(max_requests));
+    let bodies = Bodies::new(&jobs, &places);
     let limit = from_fn(move |request: Request, next: Next| {
         let places = Arc::clone(&places);
         async move {
@@ -100,6 +104,7 @@ fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(formulas::guard))
         .layer(limit)
         .layer(from_fn(metrics::count))
         .with_state(jobs.clone());
@@ -112,6 +117,10 @@ fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
                 Err(problem) => problem.into_response(),
             }
         }
+    }));
+    // Around all else: whoever refuses a request, its body is read.
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        bodies.clone().answer(request, |request| next.run(request))
     }));
     let nosniff = HeaderValue::from_static("nosniff");
     let nosniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff);

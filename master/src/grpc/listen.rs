@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::server::Connected;
+
+use crate::greeting::Greeting;
 
 /// Where gRPC is listened for.
 #[derive(Debug)]
@@ -32,8 +35,12 @@ impl Listener {
         Self { unix, ..self }
     }
 
-    /// The connections that come in, at most so many at a time.
-    pub(super) fn incoming(self, most: usize) -> impl Stream<Item = io::Result<Connection>> {
+    /// The connections that come in, at most so many at a time. Each has to begin within `patience`.
+    pub(super) fn incoming(
+        self,
+        most: usize,
+        patience: Duration,
+    ) -> impl Stream<Item = io::Result<Connection>> {
         let places = Arc::new(Semaphore::new(most));
         let tcp = TcpListenerStream::new(self.tcp).map(|stream| {
             let stream = stream?;
@@ -49,7 +56,8 @@ impl Listener {
             async move {
                 // The semaphore is never closed; without a place the next connection is not accepted.
                 let place = places.acquire_owned().await.map_err(io::Error::other)?;
-                Ok(Connection { socket: socket?, _place: place })
+                let greeting = Greeting::within(patience);
+                Ok(Connection { socket: socket?, greeting, _place: place })
             }
         })
     }
@@ -65,6 +73,7 @@ enum Socket {
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
+    greeting: Greeting,
     _place: OwnedSemaphorePermit,
 }
 
@@ -90,7 +99,11 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        of_socket!(self, poll_read, context, buffer)
+        let this = self.get_mut();
+        match &mut this.socket {
+            Socket::Tcp(socket) => this.greeting.poll_read(Pin::new(socket), context, buffer),
+            Socket::Unix(socket) => this.greeting.poll_read(Pin::new(socket), context, buffer),
+        }
     }
 }
 
