@@ -13,6 +13,7 @@ use tally_master::fetch::SourcePrefix;
 use tally_master::sources::SourceDraft;
 
 use crate::commands::doctor::DoctorArgs;
+use crate::commands::keys::KeysArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
@@ -88,6 +89,8 @@ pub(crate) enum Compress {
 pub(crate) enum Command {
     /// Run a master
     Master(MasterArgs),
+    /// Say who may ask a master for what: keys, and the token of its slaves
+    Keys(KeysArgs),
     /// Run a slave that counts for a master
     Slave(SlaveArgs),
     /// Count files here and now: master and slaves in this process, no port opened
@@ -184,10 +187,19 @@ pub(crate) struct MasterArgs {
     /// Where to listen for HTTP; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", env = "TALLY_HTTP")]
     pub(crate) http: SocketAddr,
-    /// Listen on an address that others can reach, although nothing keeps them from reading and
-    /// deleting jobs
+    /// Listen on an address that others can reach although there are no keys, so that nothing keeps them
+    /// from reading and deleting jobs; where there are keys, they are asked for all the same
     #[arg(long, env = "TALLY_INSECURE")]
     pub(crate) insecure: bool,
+    /// Where the keys are, as tally keys makes them [default: keys.json in the data folder]
+    #[arg(long, value_name = "FILE", env = "TALLY_KEYS")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Where the tokens of slaves are, one a line [default: join-token in the data folder, which is made]
+    #[arg(long, value_name = "FILE", env = "TALLY_JOIN_TOKENS")]
+    pub(crate) join_tokens: Option<PathBuf>,
+    /// Answer /metrics and /health without a key
+    #[arg(long, env = "TALLY_PUBLIC_METRICS")]
+    pub(crate) public_metrics: bool,
     /// Let slaves on this machine, or on others that share its file system, read tasks where they lie
     /// instead of having them sent: those that are started with --read-spool
     #[arg(long, env = "TALLY_SHARE_SPOOL")]
@@ -496,7 +508,7 @@ fn scaled(text: &str, seconds: f64, what: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     crate::generate::parse_size(text)
 }
 

@@ -14,6 +14,7 @@ use tally_common::formula::FormulaGuard;
 use tally_master::direct::DirectWriter;
 
 use crate::args::OutputFormat;
+use crate::commands::keys::Listed;
 
 /// Shows `value` as JSON, or what `table` makes of it.
 pub(crate) fn show<T: Serialize>(
@@ -36,6 +37,25 @@ fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());
     table
+}
+
+/// Keys, a line each.
+pub(crate) fn keys(keys: &Vec<Listed>) -> String {
+    if keys.is_empty() {
+        return "no keys".to_owned();
+    }
+    let mut table = table(&["KEY", "NAME", "STATE", "SCOPES", "CREATED", "EXPIRES"]);
+    for key in keys {
+        table.add_row([
+            key.id.to_string(),
+            key.name.clone(),
+            key.state.name().to_owned(),
+            key.scopes.to_string(),
+            key.created_at.clone(),
+            key.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+        ]);
+    }
+    table.to_string()
 }
 
 /// Jobs, a line each.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tally_common::id::JobId;
 
+use crate::access::Access;
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
 use crate::sources::SourceConfig;
@@ -24,6 +25,8 @@ impl fmt::Debug for StoreUrl {
 /// A master's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Who may ask it for what.
+    pub access: Access,
     /// Where spools, runs and results are kept; made where it does not exist.
     pub data_dir: PathBuf,
     /// The URL of a Postgres that has the store; `None` for a file in the data folder. May hold a
@@ -93,6 +96,7 @@ impl Config {
     pub fn new(data_dir: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
+            access: Access::open(),
             data_dir,
             store: None,
             policy: Policy::default(),

@@ -1,6 +1,7 @@
 //! The HTTP edge: each route turns its request into one of the application's verbs, and the answer
 //! into a response. Conventions: `202` with `Location`, RFC 9457 problem+json for every error.
 
+mod access;
 mod bodies;
 mod download;
 mod events;
@@ -44,6 +45,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::jobs::Jobs;
 #[cfg(feature = "broker")]
@@ -65,7 +67,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
     let site = Site::new(loopback, &config.http_hosts);
-    let (app, sockets) = app(jobs, config.max_http_requests, site);
+    let (app, sockets) = app(jobs, config.max_http_requests, site, config.access.clone());
     let shutdown = async {
         shutdown.await;
         sockets.stop();
@@ -78,11 +80,11 @@ pub async fn serve(
 /// All routes, for at most `max_requests` requests at a time. Public so that a test can call them
 /// without a socket.
 pub fn router(jobs: Jobs, max_requests: usize) -> Router {
-    app(jobs, max_requests, Site::default()).0
+    app(jobs, max_requests, Site::default(), Access::open()).0
 }
 
 /// The same, and the sockets that are open.
-fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
+fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, Sockets) {
     let places = Arc::new(Semaphore::new(max_requests));
     let bodies = Bodies::new(&jobs, &places);
     let limit = from_fn(move |request: Request, next: Next| {
@@ -109,6 +111,9 @@ fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
         .layer(from_fn(metrics::count))
         .with_state(jobs.clone());
     let (router, sockets) = socket::add(router, jobs);
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        access::check(access.clone(), request, next)
+    }));
     let router = router.layer(from_fn(move |request: Request, next: Next| {
         let checked = site.check(&request);
         async move {

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use tally_common::id::JobId;
 use tally_common::spec::SpecError;
 
+use crate::access::Refusal;
 use crate::jobs::JobsError;
 use crate::pace::TooSlow;
 use crate::spool::InputError;
@@ -158,6 +159,10 @@ impl IntoResponse for Problem {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         let later = [
             StatusCode::REQUEST_TIMEOUT,
             StatusCode::TOO_MANY_REQUESTS,
@@ -256,6 +261,22 @@ impl From<JobsError> for Problem {
             JobsError::Tables(error) => error.into(),
             JobsError::Store(error) => Self::store(&error),
             JobsError::Io(error) => Self::storage(&error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Unauthenticated { .. } => {
+                let (status, title) = (StatusCode::UNAUTHORIZED, "It is not known who asks");
+                Self::new(status, "unauthenticated", title, detail)
+            }
+            Refusal::NotAllowed { .. } | Refusal::NotByPage { .. } => {
+                let (status, title) = (StatusCode::FORBIDDEN, "Who asks may not do that");
+                Self::new(status, "not-allowed", title, detail)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The gRPC edge: each method turns its request into one of the application's verbs, and the answer
 //! into a reply.
 
+mod access;
 mod bulk;
 mod cluster;
 mod errors;
@@ -14,7 +15,8 @@ mod watch;
 
 use std::future::Future;
 
-use axum::middleware::from_fn;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -117,5 +119,9 @@ async fn services(jobs: Jobs, cluster: Cluster, config: &Config) -> (Routes, Hea
     let routes = Routes::new(health_service).add_service(reflection);
     let routes = routes.add_service(cluster).add_service(jobs).add_service(tables);
     let routes = bulk::add(routes.into_axum_router(), of_jobs, of_cluster);
-    (routes.layer(from_fn(metrics::count)).into(), health)
+    let access = config.access.clone();
+    let routes = routes
+        .layer(from_fn(move |call: Request, next: Next| access::check(access.clone(), call, next)))
+        .layer(from_fn(metrics::count));
+    (routes.into(), health)
 }
