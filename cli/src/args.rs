@@ -12,6 +12,7 @@ use tally_common::limits::MAX_WORKERS;
 use tally_master::fetch::SourcePrefix;
 use tally_master::sources::SourceDraft;
 
+use crate::commands::certs::CertsArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::keys::KeysArgs;
 use crate::commands::list::StatusArgs;
@@ -20,9 +21,12 @@ use crate::commands::query::{QueryArgs, Rows};
 use crate::commands::source::SourceArgs;
 use crate::commands::table::TableArgs;
 use crate::commands::top::TopArgs;
+pub(crate) use crate::dial_args::MasterAddress;
+use crate::dial_args::{MasterUrl, TlsArgs, TokenArgs};
 use crate::exit;
 use crate::generate::GenerateArgs;
 use crate::spec_args::SpecArgs;
+use crate::tls_args::ServerTlsArgs;
 
 /// Counts CSV files of any size on any number of machines, exactly
 #[derive(Debug, Parser)]
@@ -132,6 +136,8 @@ pub(crate) enum Command {
     /// Send operations or files to an AMQP broker, from which a master takes them
     #[cfg(feature = "broker")]
     Publish(crate::commands::publish::PublishArgs),
+    /// Make certificates for TLS: an authority, and those that it vouches for
+    Certs(CertsArgs),
     /// Make test data
     Generate(GenerateArgs),
     /// Look for what keeps a cluster from working, and say what to do
@@ -140,19 +146,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page, or write all of them to a folder
     Man(ManArgs),
-}
-
-/// Where the master is.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct MasterAddress {
-    /// Where the master listens for gRPC: http://HOST:PORT, or unix:PATH for a socket of this machine
-    #[arg(
-        long = "master",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7070",
-        env = "TALLY_MASTER"
-    )]
-    pub(crate) url: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -187,6 +180,8 @@ pub(crate) struct MasterArgs {
     /// Where to listen for HTTP; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", env = "TALLY_HTTP")]
     pub(crate) http: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: ServerTlsArgs,
     /// Listen on an address that others can reach although there are no keys, so that nothing keeps them
     /// from reading and deleting jobs; where there are keys, they are asked for all the same
     #[arg(long, env = "TALLY_INSECURE")]
@@ -290,7 +285,11 @@ pub(crate) struct MasterArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct SlaveArgs {
     #[command(flatten)]
-    pub(crate) master: MasterAddress,
+    pub(crate) master: MasterUrl,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
     /// Threads that count [default: as many as there are cores]
     #[arg(long, value_name = "N", env = "TALLY_WORKERS",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WORKERS)))]

@@ -6,13 +6,14 @@ mod views;
 use std::io::Write;
 
 use anyhow::Context;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use tally_common::api::{FullReceipt, JobState, JobView};
 use tally_common::id::JobId;
 use tally_common::limits::MAX_MESSAGE_BYTES;
+use tally_proto::Line;
 use tally_proto::convert::{full_receipt_from_wire, job_from_wire};
+use tally_proto::dial::Dial;
 use tally_proto::frames::{self, Incoming, Part, Piece, Shape, path};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::{
@@ -21,14 +22,14 @@ use tally_proto::v1::{
 };
 use tokio_stream::Stream;
 
-use crate::exit::{Kind, refusal};
+use crate::exit::{Kind, refusal, undialled};
 
 pub(crate) use tables::{Tables, changes_of};
 pub(crate) use views::Events;
 
 /// A connection to a master.
 #[derive(Clone)]
-pub(crate) struct Client(JobsClient<Channel>, Channel);
+pub(crate) struct Client(JobsClient<Line>, Line);
 
 /// Which file of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +52,14 @@ fn job(wire: Job) -> Outcome<JobView> {
 }
 
 impl Client {
-    pub(crate) async fn connect(url: &str) -> Outcome<Self> {
-        let channel = tally_proto::channel::connect(url).await.map_err(refused)?;
-        let client = JobsClient::new(channel.clone());
+    pub(crate) async fn connect(dial: &Dial) -> Outcome<Self> {
+        let line = dial.connect().await.map_err(|error| undialled(&error))?;
+        let client = JobsClient::new(line.clone());
         Ok(Self(
             client
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
-            channel,
+            line,
         ))
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use tally_proto::dial::DialError;
 use tonic::{Code, Status};
 
 /// The exit codes, as `tally --help` lists them.
@@ -14,7 +15,8 @@ Exit codes:
   3  the input is bad, or the job failed
   4  the job was cancelled
   5  the master can not be reached
-  6  there is no such job";
+  6  there is no such job
+  7  the master wants a credential, or another one";
 
 /// Why a command failed, as far as its exit code can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,7 @@ pub(crate) enum Kind {
     Cancelled = 4,
     Unreachable = 5,
     NoSuchJob = 6,
+    NotAllowed = 7,
 }
 
 /// An error with an exit code of its own.
@@ -54,10 +57,27 @@ pub(crate) fn refusal(status: &Status) -> anyhow::Error {
     match status.code() {
         _ if is_broken(status) => Kind::Unreachable.error(message),
         Code::Unavailable => Kind::Unreachable.error(message),
+        Code::Unauthenticated | Code::PermissionDenied => {
+            Kind::NotAllowed.error(not_allowed(&message))
+        }
         Code::NotFound => Kind::NoSuchJob.error(message),
         Code::InvalidArgument | Code::FailedPrecondition => Kind::JobFailed.error(message),
         code => anyhow::anyhow!("{message} ({code:?})"),
     }
+}
+
+/// Why a master was not reached, and what that means.
+pub(crate) fn undialled(error: &DialError) -> anyhow::Error {
+    let kind = if error.is_ours() { Kind::Usage } else { Kind::Unreachable };
+    kind.error(error.to_string())
+}
+
+/// The master's words, and what to do.
+fn not_allowed(message: &str) -> String {
+    format!(
+        "the master refuses this: {message}; a credential is given by TALLY_API_KEY, --api-key-file, or \
+         --tls-cert and --tls-key"
+    )
 }
 
 /// Whether an error is one of the connection, so that it may go away by itself.
@@ -97,6 +117,8 @@ mod tests {
         assert_eq!(code(&refusal(&Status::unavailable("x"))), 5);
         assert_eq!(code(&refusal(&Status::not_found("x")).context("more")), 6);
         assert_eq!(code(&refusal(&Status::invalid_argument("x"))), 3);
+        assert_eq!(code(&refusal(&Status::unauthenticated("x"))), 7);
+        assert_eq!(code(&refusal(&Status::permission_denied("x"))), 7);
         assert_eq!(code(&refusal(&Status::resource_exhausted("x"))), 1);
     }
 }

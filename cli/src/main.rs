@@ -6,6 +6,7 @@ mod broker_args;
 mod client;
 mod commands;
 mod config;
+mod dial_args;
 mod embedded;
 mod exit;
 mod generate;
@@ -16,6 +17,7 @@ mod otlp;
 mod output;
 mod progress;
 mod spec_args;
+mod tls_args;
 mod upload;
 
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use tally_common::backoff::Backoff;
 use tally_common::id::JobId;
 use tally_common::limits::FRAME_BYTES;
 use tally_master::spool::read_up_to;
+use tally_proto::dial::Dial;
 use tally_proto::frames::{Buffer, Piece, Shape, message};
 use tally_proto::v1::{Resume, SubmitFrame, SubmitHeader, submit_frame::Frame};
 
@@ -55,7 +56,7 @@ impl Patience {
 
 /// A file to be uploaded.
 pub(crate) struct Upload<'a> {
-    pub(crate) url: &'a str,
+    pub(crate) dial: &'a Dial,
     pub(crate) file: &'a Path,
     pub(crate) retry_for: Duration,
 }
@@ -74,7 +75,7 @@ impl Upload<'_> {
         let in_place = !header.in_place.is_empty();
         let (mut input, size) = if in_place { (Input::None, Some(0)) } else { open(self.file)? };
         header.size_hint = size.unwrap_or(0);
-        let mut client = Client::connect(self.url).await?;
+        let mut client = Client::connect(self.dial).await?;
         let mut patience = Patience::new(self.retry_for);
         loop {
             let status = match self.attempt(&mut client, &header, input).await? {
@@ -91,7 +92,7 @@ impl Upload<'_> {
                 if !patience.wait(jitter(&header.message_id)).await {
                     return Err(refusal(&status)).with_context(|| shown.to_string());
                 }
-                if let Ok(again) = Client::connect(self.url).await {
+                if let Ok(again) = Client::connect(self.dial).await {
                     client = again;
                 }
                 input = Input::None;
@@ -141,7 +142,7 @@ impl Upload<'_> {
         client: &mut Client,
         header: &mut SubmitHeader,
     ) -> anyhow::Result<Whereabouts> {
-        *client = Client::connect(self.url).await?;
+        *client = Client::connect(self.dial).await?;
         let found = client.find_upload(&header.message_id).await;
         let found = found.map_err(|status| refusal(&status))?;
         let Some(found) = found else {

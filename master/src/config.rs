@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tally_common::id::JobId;
 
-use crate::access::Access;
+use crate::access::{Access, Tls};
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
 use crate::sources::SourceConfig;
@@ -41,6 +41,8 @@ pub struct Config {
     /// HTTP connections that may be open at the same time; more wait to be accepted. The same number
     /// again of gRPC connections.
     pub max_connections: usize,
+    /// TLS on both listeners; `None` where they speak plain HTTP.
+    pub tls: Option<Tls>,
     /// Names by which browsers reach the HTTP gateway, besides those of this machine.
     pub http_hosts: Vec<String>,
     /// HTTP requests that may be under way at the same time; more are told to come back.
@@ -103,6 +105,7 @@ impl Config {
             merge_threads: cores.min(16),
             max_uploads: 64,
             max_connections: 4096,
+            tls: None,
             http_hosts: Vec::new(),
             max_http_requests: 1024,
             grace: Duration::from_secs(10),

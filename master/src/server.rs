@@ -126,6 +126,9 @@ impl Master {
         http: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
+        if let Some(tls) = &self.config.tls {
+            tls.follow();
+        }
         let stop = watch::Sender::new(false);
         // Ends with this function.
         let mut beside = JoinSet::new();

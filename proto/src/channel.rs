@@ -28,13 +28,23 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects to the master at `url`, such as `http://127.0.0.1:7070`, or `unix:/run/tally.sock` where it
-/// listens on a socket of this machine.
+/// listens on a socket of this machine. Without TLS and without a credential: [`Dial`](crate::dial::Dial)
+/// has these.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` where the URL is none, `UNAVAILABLE` where nobody answers there; both name it.
 pub async fn connect(url: &str) -> Result<Channel, Status> {
     let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|error| Status::invalid_argument(format!("{url:?} is no URL: {error}")))?
+        .map_err(|error| Status::invalid_argument(format!("{url:?} is no URL: {error}")))?;
+    let connected = tuned(endpoint).connect().await;
+    connected.map_err(|error| {
+        Status::unavailable(format!("no master answers at {url}: {}", cause(&error)))
+    })
+}
+
+/// The same windows, frames and timeouts for all.
+pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -42,13 +52,14 @@ pub async fn connect(url: &str) -> Result<Channel, Status> {
         .max_frame_size(HTTP2_FRAME)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true);
-    endpoint.connect().await.map_err(|error| {
-        // tonic's own words are "transport error"; what happened is further down.
-        let mut cause: &dyn Error = &error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        Status::unavailable(format!("no master answers at {url}: {cause}"))
-    })
+        .keep_alive_while_idle(true)
+}
+
+/// What has happened: tonic's own words are "transport error", the rest is further down.
+pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }

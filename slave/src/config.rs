@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::SlaveId;
+use tally_proto::dial::Dial;
 use tally_proto::frames::Compression;
 
 /// A slave's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the master listens for gRPC, such as `http://127.0.0.1:7070`.
-    pub master: String,
+    /// Where the master listens for gRPC, and how it is dialled.
+    pub master: Dial,
     /// This process: drawn anew at each start.
     pub id: SlaveId,
     /// A name for people.

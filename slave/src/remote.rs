@@ -15,12 +15,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tracing::{Instrument, Span, debug, debug_span};
 
 use tally_common::backoff::Backoff;
 use tally_common::id::{MessageId, SessionId};
+use tally_proto::Line;
+use tally_proto::dial::DialError;
 use tally_proto::frames::{self, Compression, Packer, Part, Piece, Shape, Unpacker, path};
 use tally_proto::v1::{self, PartialAck, PartialVerdict, SpoolRange, partial_frame::Frame};
 
@@ -43,14 +44,14 @@ const TRANSFERS: u32 = 8;
 const PAUSE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
 
 /// Connects to the master.
-pub(crate) async fn connect(config: &Config) -> Result<Channel, Status> {
-    tally_proto::channel::connect(&config.master).await
+pub(crate) async fn connect(config: &Config) -> Result<Line, DialError> {
+    config.master.connect().await
 }
 
 /// Where the bytes of a task come from.
 #[derive(Clone)]
 pub(crate) struct Origin {
-    pub(crate) channel: Channel,
+    pub(crate) channel: Line,
     pub(crate) task: MessageId,
     pub(crate) session: SessionId,
     /// Where they may be read instead of being sent.
@@ -220,6 +221,9 @@ fn pause(task: MessageId, tries: u32) -> Duration {
 fn source_error(status: &Status) -> SourceError {
     match status.code() {
         Code::NotFound => SourceError::Gone,
+        Code::Unauthenticated | Code::PermissionDenied => {
+            SourceError::NotAllowed(status.message().to_owned())
+        }
         Code::DataLoss => SourceError::Lost(status.message().to_owned()),
         _ => SourceError::Broken(status.message().to_owned()),
     }
@@ -238,7 +242,7 @@ pub(crate) enum Verdict {
 
 /// Hands a partial in, again where it arrives damaged; compressed if so the master takes it.
 pub(crate) async fn hand_in(
-    channel: Channel,
+    channel: Line,
     session: SessionId,
     partial: Partial,
     compression: Option<Compression>,
@@ -258,7 +262,7 @@ pub(crate) async fn hand_in(
 }
 
 async fn send(
-    channel: Channel,
+    channel: Line,
     session: SessionId,
     partial: Partial,
     patient: bool,

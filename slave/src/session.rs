@@ -12,12 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tracing::{Instrument, debug, debug_span, info, warn};
 
 use tally_common::id::{Attempt, MessageId, SessionId};
+use tally_proto::Line;
 use tally_proto::convert::{Assignment, SlaveHello};
+use tally_proto::dial::DialError;
 use tally_proto::frames::Compression;
 use tally_proto::trace;
 use tally_proto::v1::cluster_client::ClusterClient;
@@ -46,6 +47,15 @@ pub enum SlaveError {
     /// The master refuses this slave, and would again.
     #[error("the master refuses this slave: {0}")]
     Refused(String),
+    /// The master wants a token of those who join, or another one.
+    #[error(
+        "the master does not let this slave join: {0}; a token is given by TALLY_TOKEN or --token-file, \
+             a certificate by --tls-cert and --tls-key"
+    )]
+    NotAllowed(String),
+    /// What the slave was told to show or to trust can not be used.
+    #[error(transparent)]
+    Setup(DialError),
 }
 
 /// Runs a slave until `shutdown` resolves, then drains: it finishes what it is counting, takes no
@@ -62,10 +72,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         workers,
         outcomes,
         draining: None,
+        joined: false,
         config,
     };
     let mut shutdown = std::pin::pin!(shutdown);
     let mut failures = 0;
+    let mut told = String::new();
     loop {
         let ended = slave.session(shutdown.as_mut()).await;
         slave.abandon();
@@ -73,19 +85,23 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
             Ok(Ended::Drained) => return Ok(()),
             Ok(Ended::Lost(reason)) => {
                 info!(%reason, "the session ended");
-                failures = 0;
+                (failures, told) = (0, String::new());
             }
-            Err(status) if refused(&status) => {
-                return Err(SlaveError::Refused(status.message().to_owned()));
-            }
-            Err(status) => debug!(%status, "the master can not be reached"),
+            Err(failed) => match slave.judge(failed)? {
+                // Once, and not with each attempt.
+                why if why != told => {
+                    warn!(%why, "the master can not be joined; trying again");
+                    told = why;
+                }
+                why => debug!(%why, "the master can not be joined"),
+            },
         }
         if slave.draining.is_some() && slave.outbox.len() == 0 {
             return Ok(());
         }
         let wait = slave.config.reconnect.wait(failures, jitter(&slave.config, failures));
         if failures == 0 {
-            info!(master = %slave.config.master, ?wait, "reconnecting");
+            info!(master = %slave.config.master.url, ?wait, "reconnecting");
         }
         failures = failures.saturating_add(1);
         tokio::select! {
@@ -109,8 +125,32 @@ fn jitter(config: &Config, failures: u32) -> u64 {
 }
 
 fn refused(status: &Status) -> bool {
-    let code = status.code();
-    matches!(code, Code::FailedPrecondition | Code::InvalidArgument | Code::Unauthenticated)
+    matches!(status.code(), Code::FailedPrecondition | Code::InvalidArgument)
+}
+
+/// Whether a status is about who is asking, and not about what is asked.
+pub(crate) fn not_allowed(status: &Status) -> bool {
+    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
+}
+
+/// Why there was no session.
+enum NoSession {
+    /// The master was not reached.
+    Dial(DialError),
+    /// It did not want one.
+    Join(Status),
+}
+
+impl From<DialError> for NoSession {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
+impl From<Status> for NoSession {
+    fn from(status: Status) -> Self {
+        Self::Join(status)
+    }
 }
 
 /// How a session ended.
@@ -131,19 +171,43 @@ struct Slave {
     attempts: HashMap<(MessageId, Attempt), Progress>,
     /// Since when it drains.
     draining: Option<Instant>,
+    /// Whether it has ever been let in.
+    joined: bool,
 }
 
 type HandedIn = (MessageId, Result<Verdict, Status>);
 
 impl Slave {
+    /// Whether to go on trying: gives the reason for the log, or why the slave must end.
+    ///
+    /// A token or a file that is wrong from the beginning is a mistake of whoever starts the slave, who is better
+    /// told at once. One that has been right may be in the middle of being exchanged, and a slave that gave up over
+    /// that would have to be started by hand: it keeps what it has counted and tries again.
+    fn judge(&self, failed: NoSession) -> Result<String, SlaveError> {
+        match failed {
+            NoSession::Dial(error) if error.is_ours() && !self.joined => {
+                Err(SlaveError::Setup(error))
+            }
+            NoSession::Dial(error) => Ok(error.to_string()),
+            NoSession::Join(status) if refused(&status) => {
+                Err(SlaveError::Refused(status.message().to_owned()))
+            }
+            NoSession::Join(status) if not_allowed(&status) && !self.joined => {
+                Err(SlaveError::NotAllowed(status.message().to_owned()))
+            }
+            NoSession::Join(status) => Ok(status.message().to_owned()),
+        }
+    }
+
     async fn session(
         &mut self,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Ended, Status> {
+    ) -> Result<Ended, NoSession> {
         let channel = remote::connect(&self.config).await?;
         let (events, mut commands) = self.join(channel.clone()).await?;
         let (welcome, session, beat) = welcome(&mut commands).await?;
-        info!(%session, master = %self.config.master, "joined");
+        self.joined = true;
+        info!(%session, master = %self.config.master.url, "joined");
         let compression = self.config.compression.filter(|wanted| welcome.takes(*wanted));
         if compression != self.config.compression {
             warn!(master = %welcome.version, "the master does not know this compression; going without");
@@ -174,10 +238,16 @@ impl Slave {
                     };
                     return Ok(self.ended(link, reason).await);
                 }
-                Some(outcome) = self.outcomes.recv(), if room => self.note(outcome, &link).await,
+                Some(outcome) = self.outcomes.recv(), if room => {
+                    if let Some(why) = self.note(outcome, &link).await {
+                        return Ok(Ended::Lost(why));
+                    }
+                }
                 Some(handed_in) = link.returns.join_next() => {
-                    if let Ok(handed_in) = handed_in {
-                        self.settle(handed_in);
+                    if let Ok(handed_in) = handed_in
+                        && let Some(why) = self.settle(handed_in)
+                    {
+                        return Ok(Ended::Lost(why));
                     }
                 }
                 _ = beats.tick() => link.beat(&self.attempts),
@@ -208,7 +278,7 @@ impl Slave {
 
     async fn join(
         &self,
-        channel: Channel,
+        channel: Line,
     ) -> Result<(mpsc::Sender<SlaveEvent>, Streaming<MasterCommand>), Status> {
         let (events, outgoing) = mpsc::channel(EVENTS_AHEAD);
         let hello = SlaveHello {
@@ -279,7 +349,9 @@ impl Slave {
         }
     }
 
-    async fn note(&mut self, outcome: Outcome, link: &Link) {
+    /// Takes what a worker has come to. Gives why the session must end, where the master does not take this slave
+    /// for one any more: that is no failure of the task, which has only so many attempts.
+    async fn note(&mut self, outcome: Outcome, link: &Link) -> Option<String> {
         match outcome {
             Outcome::Counted(partial) => {
                 self.attempts.remove(&(partial.message_id, partial.attempt));
@@ -288,15 +360,20 @@ impl Slave {
             Outcome::Failed(id, attempt, error) => {
                 let known = self.attempts.remove(&(id, attempt));
                 let cancelled = known.is_none_or(|progress| progress.is_cancelled());
+                if error.is_not_allowed() {
+                    return Some(error.to_string());
+                }
                 if !cancelled && !error.is_gone() {
                     warn!(message_id = %id, attempt, %error, "an attempt failed");
                     link.failed((id, attempt), error.to_string()).await;
                 }
             }
         }
+        None
     }
 
-    fn settle(&mut self, (id, verdict): HandedIn) {
+    /// Takes what the master said of a partial. Gives why the session must end, where it must.
+    fn settle(&mut self, (id, verdict): HandedIn) -> Option<String> {
         match verdict {
             Ok(Verdict::Rejected(reason)) => {
                 warn!(message_id = %id, %reason, "the master rejected a partial");
@@ -309,8 +386,13 @@ impl Slave {
             Err(status) => {
                 warn!(message_id = %id, %status, "a partial did not get through; sending it again");
                 self.outbox.put_back(id);
+                if not_allowed(&status) {
+                    // With the next connection the token is read again.
+                    return Some(status.message().to_owned());
+                }
             }
         }
+        None
     }
 
     /// From now on the master gives no more: what no worker has begun it takes back, and when the rest
@@ -351,7 +433,7 @@ async fn welcome(
 
 /// One session's connection.
 struct Link {
-    channel: Channel,
+    channel: Line,
     session: SessionId,
     /// As the slave wants it and the master knows it.
     compression: Option<Compression>,

@@ -48,6 +48,9 @@ pub enum SourceError {
     /// They broke off.
     #[error("the task's bytes broke off: {0}")]
     Broken(String),
+    /// The master does not take this slave for one.
+    #[error("the task's bytes are not for this slave: {0}")]
+    NotAllowed(String),
     /// The master has them no longer as they were.
     #[error("{0}")]
     Lost(String),
@@ -183,6 +186,11 @@ impl WorkError {
     /// Whether nobody waits for an answer any more.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Source(SourceError::Gone))
+    }
+
+    /// Whether the master does not take this slave for one any more.
+    pub fn is_not_allowed(&self) -> bool {
+        matches!(self, Self::Source(SourceError::NotAllowed(_)))
     }
 }
 

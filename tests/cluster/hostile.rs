@@ -250,7 +250,7 @@ fn a_request_has_one_length() {
     ] {
         let request =
             format!("POST /api/v1/nothing HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}");
-        let mut connection = say(&address, &request);
+        let connection = say(&address, &request);
         let _ = connection.shutdown(std::net::Shutdown::Write);
         let answer = hear(connection);
         let answers = answer.matches("HTTP/1.1 ").count();

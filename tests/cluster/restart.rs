@@ -1,12 +1,16 @@
 //! A master that dies and comes back: what was accepted ends with the same bytes, what was cut off
 //! says so.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rustix::process::Signal;
 use serde_json::Value;
-use tally_tests::{Cluster, Options, Process, eventually, input};
+use tally_tests::{Cluster, Options, Process, SmallDisk, eventually, input};
 
 /// Bytes of input: several tasks of 16 MiB.
 const BYTES: usize = 60 << 20;
@@ -87,6 +91,45 @@ fn an_upload_that_the_master_dies_under_is_gone_and_says_so() {
     assert_eq!((&job["state"], &job["name"]), (&"failed".into(), &"cut".into()));
     assert!(job["error"].as_str().unwrap().contains("submit it again"), "{job}");
     assert_eq!(job["input_lost"], true);
+}
+
+/// A compressed upload is decompressed when all of it is there. Its header is told of before its first bytes are on
+/// the disk, and a master that dies between the two has less than it knows of.
+#[test]
+fn a_master_that_dies_after_the_header_and_before_the_first_task() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let flags = ["--disk-reserve", "4MB", "--task-bytes", "48MB"].map(str::to_owned).to_vec();
+    let data_dir = disk.path().join("data");
+    let options = Options { flags, data_dir: Some(data_dir.clone()), ..Options::default() };
+    let mut cluster = Cluster::start_with(1, options);
+    let plays = input::plays(66, 50, 30 << 20);
+    let file = cluster.path("plays.csv.gz");
+    let mut packed = GzEncoder::new(File::create(&file).unwrap(), Compression::fast());
+    packed.write_all(plays.as_bytes()).unwrap();
+    packed.finish().unwrap();
+    // There is room for what is sent, and not for what becomes of it.
+    let ballast = disk.path().join("ballast");
+    let sent = file.metadata().unwrap().len() as usize;
+    std::fs::write(&ballast, vec![7; (48 << 20) - sent]).unwrap();
+
+    let out = cluster.path("out.csv");
+    let mut command = tally_tests::tally();
+    command.arg("submit").arg(&file).args(["--wait", "-o"]).arg(&out);
+    command.args(["--master", cluster.grpc()]);
+    let mut client = Process::start("submit", command);
+    let job = eventually("the job to wait for space", || {
+        let jobs = cluster.http().get("/api/v1/jobs").json();
+        let waits = jobs["jobs"][0]["waiting_for"].as_str().unwrap_or_default().contains("space");
+        waits.then(|| jobs["jobs"][0].clone())
+    });
+    assert_eq!(job["tasks"]["cut"], 0, "{job}");
+    cluster.master().kill();
+    let spool = data_dir.join("jobs").join(job["id"].as_str().unwrap()).join("spool/0.csv");
+    File::options().write(true).open(spool).unwrap().set_len(0).unwrap();
+    std::fs::remove_file(&ballast).unwrap();
+    cluster.restart_master(|_| ());
+    assert!(client.ended().success());
+    assert!(std::fs::read(&out).unwrap() == input::totals(plays.as_bytes()));
 }
 
 /// Counts a job while one of its runs is damaged by `damage`, and sees that nothing comes of it.

@@ -3,17 +3,18 @@
 use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use tally_common::api::{
     AggregatePage, AggregateQuery, ChangeView, Recount, RowView, RowsPage, RowsQuery, TableView,
 };
 use tally_common::limits::MAX_TABLE_MESSAGE_BYTES;
+use tally_proto::Line;
 use tally_proto::convert::{
     change_from_wire, groups_from_wire, groups_query_to_wire, recount_from_wire, rows_from_wire,
     rows_query_to_wire, table_from_wire, table_row_from_wire,
 };
+use tally_proto::dial::Dial;
 use tally_proto::v1::tables_client::TablesClient;
 use tally_proto::v1::{
     ApplyReply, ApplyRequest, Changes, CreateTableRequest, DropTableRequest, GetTableRequest,
@@ -22,23 +23,28 @@ use tally_proto::v1::{
 };
 
 use super::{NONSENSE, Outcome, refused};
+use crate::exit::undialled;
 
 /// A connection to a master, for its tables.
-pub(crate) struct Tables(TablesClient<Channel>);
+pub(crate) struct Tables(TablesClient<Line>);
 
 impl Tables {
-    pub(crate) async fn connect(url: &str) -> Outcome<Self> {
-        Self::try_connect(url).await.map_err(refused)
+    pub(crate) async fn connect(dial: &Dial) -> Outcome<Self> {
+        Ok(Self::on(dial.connect().await.map_err(|error| undialled(&error))?))
     }
 
     /// The same, with the master's own words.
-    pub(crate) async fn try_connect(url: &str) -> Result<Self, Status> {
-        let client = TablesClient::new(tally_proto::channel::connect(url).await?);
-        Ok(Self(
+    pub(crate) async fn try_connect(dial: &Dial) -> Result<Self, Status> {
+        Ok(Self::on(dial.connect().await?))
+    }
+
+    fn on(line: Line) -> Self {
+        let client = TablesClient::new(line);
+        Self(
             client
                 .max_decoding_message_size(MAX_TABLE_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_TABLE_MESSAGE_BYTES),
-        ))
+        )
     }
 
     pub(crate) async fn create(&mut self, request: CreateTableRequest) -> Outcome<TableView> {

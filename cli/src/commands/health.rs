@@ -10,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::args::{MasterAddress, OutputFormat};
-use crate::exit::{Kind, refusal};
+use crate::exit::{Kind, refusal, undialled};
 use crate::output::show;
 
 /// What slaves need of a master.
@@ -26,19 +26,20 @@ struct Health {
 }
 
 pub(crate) async fn run(args: &MasterAddress, format: OutputFormat) -> anyhow::Result<()> {
+    let dial = args.dial()?;
     let asking = async {
-        let channel = tally_proto::channel::connect(&args.url).await?;
+        let line = dial.connect().await.map_err(|error| undialled(&error))?;
         let request = HealthCheckRequest { service: SERVICE.to_owned() };
-        HealthClient::new(channel).check(request).await
+        HealthClient::new(line).check(request).await.map_err(|status| refusal(&status))
     };
     let silent = || {
-        let text = format!("{} does not answer within {} s", args.url, PATIENCE.as_secs());
+        let text = format!("{} does not answer within {} s", args.url(), PATIENCE.as_secs());
         Kind::Unreachable.error(text)
     };
     let answer = timeout(PATIENCE, asking).await.map_err(|_| silent())?;
-    let answer = answer.map_err(|status| refusal(&status))?.into_inner();
+    let answer = answer?.into_inner();
     if answer.status() != ServingStatus::Serving {
-        return Err(Kind::Unreachable.error(format!("{} is stopping", args.url)));
+        return Err(Kind::Unreachable.error(format!("{} is stopping", args.url())));
     }
     show(format, &Health { serving: true }, |_| "serving".to_owned())
 }

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 const REJECTS: [bool; 2] = [true, true];
 
 pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     let mut progress = Progress::new(true);
     let job = client.watch(args.job, |job| progress.show(job)).await?;
     progress.clear();
@@ -26,7 +26,7 @@ pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Resul
 
 pub(crate) async fn result(args: ResultArgs, format: OutputFormat) -> anyhow::Result<()> {
     let ResultArgs { download: args, partial } = args;
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     if partial || args.rows.are_some() {
         let query = LookQuery { partial, ..LookQuery::default() };
         let look = query::rows(&mut client, args.job, query, args.rows).await?;
@@ -66,7 +66,7 @@ fn is_csv(args: &DownloadArgs, format: OutputFormat) -> anyhow::Result<bool> {
 }
 
 pub(crate) async fn rejects(args: &DownloadArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     if args.rows.are_some() {
         let look = query::rejects(&mut client, args.job, args.rows).await?;
         let out = Target::open(&args.out)?;
@@ -79,21 +79,21 @@ pub(crate) async fn rejects(args: &DownloadArgs, format: OutputFormat) -> anyhow
 }
 
 pub(crate) async fn receipt(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     show(format, &client.receipt(args.job).await?, output::receipt)
 }
 
 pub(crate) async fn cancel(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     let job = client.cancel(args.job).await?;
     show(format, &job, |job| format!("{} is {}", job.id, job.state.as_str()))
 }
 
 pub(crate) async fn delete(args: &JobArgs) -> anyhow::Result<()> {
-    Client::connect(&args.master.url).await?.delete(args.job).await
+    Client::connect(&args.master.dial()?).await?.delete(args.job).await
 }
 
 pub(crate) async fn slaves(args: &MasterAddress, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.url).await?;
+    let mut client = Client::connect(&args.dial()?).await?;
     show(format, &client.slaves().await?, output::slaves)
 }

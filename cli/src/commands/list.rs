@@ -66,7 +66,7 @@ fn state(text: &str) -> Result<JobState, String> {
 }
 
 pub(crate) async fn run(args: &StatusArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     match args.job {
         Some(id) => show(format, &client.get(id).await?, output::job),
         None => show(format, &pages(&mut client, args).await?, output::jobs),

@@ -29,6 +29,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     // What makes no sense is found before anything is touched.
     #[cfg(feature = "broker")]
     let broker = args.broker.config()?;
+    let tls = args.tls.load()?;
     let _lock = lock(&args.data_dir)?;
     let mut config = Config::new(args.data_dir.clone());
     config.access = Access::start(access)?;
@@ -36,6 +37,8 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     if let Some(threads) = args.merge_threads {
         config.merge_threads = threads as usize;
     }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    config.tls = tls;
     config.share_spool = args.share_spool;
     config.http_hosts.clone_from(&args.http_hosts);
     config.input_dirs = real("--input-dir", &args.input_dirs)?;
@@ -64,8 +67,8 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     tally_master::metrics::install();
     let master = Master::start(config).await?;
     // Whoever started this waits for these two lines.
-    say(&format!("gRPC on http://{}", grpc.local_addr()?));
-    say(&format!("HTTP on http://{}", http.local_addr()?));
+    say(&format!("gRPC on {scheme}://{}", grpc.local_addr()?));
+    say(&format!("HTTP on {scheme}://{}", http.local_addr()?));
     if let Some((_, at)) = &socket {
         say(&format!("gRPC also on unix:{}", at.0.display()));
     }

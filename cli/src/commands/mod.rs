@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+pub(crate) mod certs;
 mod count;
 pub(crate) mod doctor;
 mod health;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         #[cfg(feature = "broker")]
         Command::Publish(args) => services()?.block_on(publish::run(args, format)),
+        Command::Certs(args) => certs::run(&args, format),
         Command::Generate(args) => generate::run(&args),
         Command::Master(args) => {
             memory::share_arenas();

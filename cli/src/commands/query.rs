@@ -77,7 +77,7 @@ fn equal(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) async fn run(args: QueryArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     let mut equal = args.equal;
     equal.extend(args.song.map(|song| ("Song".to_owned(), song)));
     equal.extend(args.date.map(|date| ("Date".to_owned(), date)));

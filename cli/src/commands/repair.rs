@@ -17,9 +17,10 @@ pub(crate) async fn run(args: &RepairArgs, format: OutputFormat) -> anyhow::Resu
         repairs: args.job.to_string(),
         ..SubmitHeader::default()
     };
-    let upload = Upload { url: &args.master.url, file: &args.file, retry_for: args.retry_for };
+    let dial = args.master.dial()?;
+    let upload = Upload { dial: &dial, file: &args.file, retry_for: args.retry_for };
     let (mut client, id) = upload.run(header).await?;
-    let repair = follow(&mut client, &args.master.url, id, args.retry_for).await?;
+    let repair = follow(&mut client, &dial, id, args.retry_for).await?;
     succeeded(&repair).with_context(|| shown)?;
     let repaired = client.get(args.job).await?;
     let still_bad = repair.receipt.rejected;
@@ -29,7 +30,7 @@ pub(crate) async fn run(args: &RepairArgs, format: OutputFormat) -> anyhow::Resu
     match &args.out {
         Some(out) => {
             succeeded(&repaired)?;
-            fetch(&mut client, &args.master.url, &repaired, (out, args.retry_for)).await
+            fetch(&mut client, &dial, &repaired, (out, args.retry_for)).await
         }
         None => show(format, &repaired, output::job),
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use tally_common::api::JobView;
 use tally_common::id::JobId;
 use tally_proto::convert::{draft_to_wire, priority_to_wire};
+use tally_proto::dial::Dial;
 use tally_proto::v1::SubmitHeader;
 
 use crate::args::{OutputFormat, SubmitArgs};
@@ -35,15 +36,16 @@ pub(crate) async fn run(args: &SubmitArgs, format: OutputFormat) -> anyhow::Resu
         result_path: if args.result_in_place { absolute(&args.out)? } else { String::new() },
         ..SubmitHeader::default()
     };
-    let upload = Upload { url: &args.master.url, file: &args.file, retry_for: args.retry_for };
+    let dial = args.master.dial()?;
+    let upload = Upload { dial: &dial, file: &args.file, retry_for: args.retry_for };
     let (mut client, id) = upload.run(header).await?;
     if !args.wait {
         return show(format, &json!({ "id": id }), |_| id.to_string());
     }
-    let job = follow(&mut client, &args.master.url, id, args.retry_for).await?;
+    let job = follow(&mut client, &dial, id, args.retry_for).await?;
     succeeded(&job).with_context(|| shown)?;
     if !args.result_in_place {
-        fetch(&mut client, &args.master.url, &job, (&args.out, args.retry_for)).await?;
+        fetch(&mut client, &dial, &job, (&args.out, args.retry_for)).await?;
     }
     if !is_dash(&args.out) {
         let rows = job.result.as_ref().map_or(0, |result| result.rows);
@@ -72,7 +74,7 @@ pub(super) fn new_message_id() -> String {
 /// Follows a job to its end, over broken connections.
 pub(super) async fn follow(
     client: &mut Client,
-    url: &str,
+    dial: &Dial,
     id: JobId,
     retry_for: Duration,
 ) -> anyhow::Result<JobView> {
@@ -83,7 +85,7 @@ pub(super) async fn follow(
             Err(error)
                 if is_unreachable(&error) && patience.wait(id.uuid().as_u64_pair().1).await =>
             {
-                if let Ok(again) = Client::connect(url).await {
+                if let Ok(again) = Client::connect(dial).await {
                     *client = again;
                 }
             }
@@ -98,7 +100,7 @@ pub(super) async fn follow(
 /// Downloads a result, over broken connections.
 pub(super) async fn fetch(
     client: &mut Client,
-    url: &str,
+    dial: &Dial,
     job: &JobView,
     (out, retry_for): (&Path, Duration),
 ) -> anyhow::Result<()> {
@@ -111,7 +113,7 @@ pub(super) async fn fetch(
                     && !is_dash(out)
                     && patience.wait(job.id.uuid().as_u64_pair().1).await =>
             {
-                if let Ok(again) = Client::connect(url).await {
+                if let Ok(again) = Client::connect(dial).await {
                     *client = again;
                 }
             }

@@ -28,7 +28,7 @@ use crate::client::Client;
 use crate::exit::Kind;
 
 pub(crate) async fn run(args: &VerifyArgs) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.master.url).await?;
+    let mut client = Client::connect(&args.master.dial()?).await?;
     let job = client.get(args.job).await?;
     let receipt = client.receipt(args.job).await?;
     ensure!(receipt.inputs.len() <= 1, "only jobs with one input can be verified");

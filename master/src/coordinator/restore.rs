@@ -135,8 +135,12 @@ impl Job {
         job.complete = stored.taken.is_some();
         job.taken = stored.taken.unwrap_or_default();
         job.meter.received.store(job.taken.bytes, std::sync::atomic::Ordering::Relaxed);
+        // A header is told of at once, and its bytes reach the disk some time, at the latest with the first task:
+        // until then it has to be read again.
+        let begun = job.complete || !stored.tasks.is_empty();
+        let inputs = stored.inputs.iter().filter(|_| begun).cloned();
         // The folder may have been moved; the names in it stay.
-        let inputs = stored.inputs.iter().cloned().map(|mut info| {
+        let inputs = inputs.map(|mut info| {
             if job.new.in_place.as_ref() != Some(&*info.path)
                 && let Some(name) = info.path.file_name()
             {

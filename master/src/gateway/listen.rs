@@ -2,26 +2,30 @@
 //! that sends its headers a byte at a time, or none at all, holds a connection and nothing else, and
 //! not for long.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tower::{Service, ServiceExt};
 use tracing::{debug, warn};
 
+use crate::access::Peer;
+use crate::access::tls::{Protocol, connection};
 use crate::config::Config;
-use crate::greeting::Greeting;
 
 /// Bytes that are read of an HTTP/1 connection ahead of what is done with them: its headers have to fit, and
 /// bodies come in pieces of that.
@@ -71,85 +75,54 @@ pub(super) async fn serve(
         .keep_alive_timeout(KEEPALIVE.1);
     let places = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
+    let mut handshakes = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            // The semaphore is never closed; without a place the next connection is not accepted.
+            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+            io::Result::Ok((listener.accept().await?, place))
+        };
+        tokio::select! {
+            accepted = next => match accepted {
+                Ok((accepted, place)) => {
+                    handshakes.spawn(connection(config.tls.clone(), Protocol::Http, accepted, place));
+                }
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(made) = handshakes.join_next() => {
+                let Ok(Some(connection)) = made else { continue };
+                let connection = connection.that_begins_within(patience);
+                let service = TowerToHyperService::new(known(app.clone(), connection.peer().clone()));
+                let connection = TokioIo::new(connection);
+                let served = builder.serve_connection_with_upgrades(connection, service);
+                let served = graceful.watch(served.into_owned());
+                tokio::spawn(async move {
+                    if let Err(error) = served.await {
+                        debug!(%error, "a connection ended");
+                    }
+                });
+            }
             () = shutdown.as_mut() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!(%error, "a connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        // An answer is written whole: nothing is gained by waiting for more.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone());
-        let stream =
-            TokioIo::new(Placed { stream, greeting: Greeting::within(patience), _place: place });
-        let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection ended");
-            }
-        });
+        }
     }
-    drop(listener);
+    // Nobody waits for hands that are still being shaken.
+    drop((listener, handshakes));
     graceful.shutdown().await;
     Ok(())
 }
 
-/// A connection with its place among all. One that has become a WebSocket is no longer waited for, and
-/// keeps its place all the same.
-struct Placed {
-    stream: TcpStream,
-    greeting: Greeting,
-    _place: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Placed {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.greeting.poll_read(Pin::new(&mut this.stream), cx, buffer)
-    }
-}
-
-impl AsyncWrite for Placed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, data)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+/// Says to the app with each request who has sent it.
+fn known(
+    app: Router,
+    peer: Peer,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone
+{
+    app.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        request
+    })
 }

@@ -23,6 +23,7 @@ mod sources;
 mod spec;
 mod submit;
 mod tables;
+mod transport;
 mod tus;
 mod ui;
 mod upload;
@@ -72,6 +73,7 @@ pub async fn serve(
         shutdown.await;
         sockets.stop();
     };
+    let app = if config.tls.is_some() { transport::only_by_tls(app) } else { app };
     let served = listen::serve(listener, app, config, shutdown).await;
     sockets.close().await;
     served

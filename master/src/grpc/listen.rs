@@ -1,19 +1,17 @@
-//! What gRPC is served on: TCP, and a Unix socket for those on the same machine.
+//! What gRPC is served on: TCP, with TLS or without, and a Unix socket for those on the same machine.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::future::ready;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::server::Connected;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::UnixListenerStream;
 
-use crate::greeting::Greeting;
+use crate::access::tls::{Connection, Protocol, Socket, connection};
+use crate::access::{Peer, Tls};
 
 /// Where gRPC is listened for.
 #[derive(Debug)]
@@ -35,105 +33,51 @@ impl Listener {
         Self { unix, ..self }
     }
 
-    /// The connections that come in, at most so many at a time. Each has to begin within `patience`.
+    /// The connections that come in, at most so many at a time, those included that are still shaking hands. Each has to
+    /// begin within `patience`.
     pub(super) fn incoming(
         self,
         most: usize,
         patience: Duration,
+        tls: Option<Tls>,
     ) -> impl Stream<Item = io::Result<Connection>> {
         let places = Arc::new(Semaphore::new(most));
-        let tcp = TcpListenerStream::new(self.tcp).map(|stream| {
-            let stream = stream?;
-            stream.set_nodelay(true)?;
-            Ok(Socket::Tcp(stream))
+        let tcp = stream::unfold(self.tcp, |tcp| async move {
+            let accepted = tcp.accept().await;
+            Some((accepted.map(Accepted::Tcp), tcp))
         });
         let unix = self
             .unix
-            .map(|unix| UnixListenerStream::new(unix).map(|stream| Ok(Socket::Unix(stream?))));
+            .map(|unix| UnixListenerStream::new(unix).map(|stream| Ok(Accepted::Unix(stream?))));
         let unix = stream::iter(unix).flatten();
-        stream::select(tcp, unix).then(move |socket: io::Result<Socket>| {
+        let placed = stream::select(tcp.boxed(), unix).then(move |accepted| {
             let places = Arc::clone(&places);
             async move {
                 // The semaphore is never closed; without a place the next connection is not accepted.
                 let place = places.acquire_owned().await.map_err(io::Error::other)?;
-                let greeting = Greeting::within(patience);
-                Ok(Connection { socket: socket?, greeting, _place: place })
+                io::Result::Ok((accepted?, place))
             }
-        })
+        });
+        let made = placed.map(move |placed| match placed {
+            Err(error) => ready(Some(Err(error))).left_future(),
+            Ok((Accepted::Unix(stream), place)) => {
+                let made = Connection::new(Socket::Unix(stream), Peer::default(), place);
+                ready(Some(Ok(made))).left_future()
+            }
+            Ok((Accepted::Tcp(accepted), place)) => {
+                let made = connection(tls.clone(), Protocol::Grpc, accepted, place);
+                // On a task of its own: who accepts does not wait for it, and cores share the arithmetic.
+                let made = tokio::spawn(made).map(|made| made.ok().flatten().map(Ok));
+                made.right_future()
+            }
+        });
+        let made = made.buffer_unordered(most).filter_map(ready);
+        made.map(move |made| made.map(|made| made.that_begins_within(patience)))
     }
 }
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// A connection and the place that it takes.
-#[derive(Debug)]
-pub(super) struct Connection {
-    socket: Socket,
-    greeting: Greeting,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
-/// Calls a method of whichever socket it is.
-macro_rules! of_socket {
-    ($connection:ident, $method:ident, $($argument:expr),*) => {
-        match &mut $connection.get_mut().socket {
-            Socket::Tcp(socket) => Pin::new(socket).$method($($argument),*),
-            Socket::Unix(socket) => Pin::new(socket).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        match &mut this.socket {
-            Socket::Tcp(socket) => this.greeting.poll_read(Pin::new(socket), context, buffer),
-            Socket::Unix(socket) => this.greeting.poll_read(Pin::new(socket), context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        of_socket!(self, poll_write, context, data)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        of_socket!(self, poll_write_vectored, context, slices)
-    }
-
-    /// Both can: without this each frame would be copied.
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        of_socket!(self, poll_flush, context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        of_socket!(self, poll_shutdown, context)
-    }
+/// What has come in.
+enum Accepted {
+    Tcp((tokio::net::TcpStream, std::net::SocketAddr)),
+    Unix(tokio::net::UnixStream),
 }

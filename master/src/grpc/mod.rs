@@ -57,7 +57,8 @@ pub async fn serve(
     config: &Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = listener.incoming(config.max_connections, config.header_timeout);
+    let incoming =
+        listener.incoming(config.max_connections, config.header_timeout, config.tls.clone());
     let (routes, health) = services(jobs, cluster, config).await;
     let shutdown = async move {
         shutdown.await;

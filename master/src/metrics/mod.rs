@@ -221,6 +221,11 @@ pub(crate) fn grpc_in_flight(delta: i32) {
     gauge!(names::GRPC_IN_FLIGHT).increment(delta);
 }
 
+/// The certificate ends then, in seconds since 1970.
+pub(crate) fn certificate_ends(unix: i64) {
+    gauge!(names::CERTIFICATE_ENDS).set(unix as f64);
+}
+
 /// So many sources are watched.
 pub(crate) fn sources(count: usize) {
     gauge!(names::SOURCES).set(count as f64);

@@ -162,6 +162,8 @@ metrics! {
         "Submissions of new data of sources.";
     SOURCE_ERRORS = "tally_source_errors_total", Kind::Counter, [],
         "Looks at sources, and jobs of their data, that have failed.";
+    CERTIFICATE_ENDS = "tally_tls_certificate_expiry_seconds", Kind::Gauge, [],
+        "When the master's TLS certificate ends, in seconds since 1970; not there without TLS.";
     RESIDENT_MEMORY = "tally_resident_memory_bytes", Kind::Gauge, [],
         "Memory of the master that is not swapped out.";
     OPEN_FILES = "tally_open_files", Kind::Gauge, [],

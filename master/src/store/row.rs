@@ -240,7 +240,9 @@ async fn write_input(
 ) -> Result<(), StoreError> {
     let sql = "insert into inputs (job, number, name, path, layout, columns, header_lines,
         header_bytes, header_crc32c) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        on conflict do nothing";
+        on conflict (job, number) do update set name = excluded.name, path = excluded.path,
+            layout = excluded.layout, columns = excluded.columns, header_lines = excluded.header_lines,
+            header_bytes = excluded.header_bytes, header_crc32c = excluded.header_crc32c";
     let [header_bytes, header_crc32c] = taken(&info.header);
     let params = [
         id(job),

@@ -6,14 +6,13 @@ use tonic::body::Body;
 use tonic::codec::{Codec, Streaming};
 use tonic::codegen::http::{HeaderValue, Method, Request, Response, Version, header};
 use tonic::codegen::{Service, StdError};
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
 use super::decode::Shape;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Piece, message};
-use crate::trace;
+use crate::{Line, trace};
 use tally_common::limits::MAX_MESSAGE_BYTES;
 
 /// Asks for a stream of bytes.
@@ -21,13 +20,13 @@ use tally_common::limits::MAX_MESSAGE_BYTES;
 /// # Errors
 /// The master's status, or why it can not be reached.
 pub async fn download(
-    channel: Channel,
+    line: impl Into<Line>,
     path: &'static str,
     request: &impl Message,
     shape: Shape,
 ) -> Result<Incoming, Status> {
     let pieces = once(Ok(Piece::Message(message(request))));
-    let (head, body) = call(channel, path, pieces).await?.into_parts();
+    let (head, body) = call(line.into(), path, pieces).await?.into_parts();
     // A stream of nothing may have its status here, and no end of its own.
     let ended = Status::from_header_map(&head.headers).is_some();
     let incoming = if ended { Incoming::request } else { Incoming::response };
@@ -39,11 +38,11 @@ pub async fn download(
 /// # Errors
 /// The master's status, or why it can not be reached.
 pub async fn upload<R: Message + Default + 'static>(
-    channel: Channel,
+    line: impl Into<Line>,
     path: &'static str,
     pieces: impl Stream<Item = Result<Piece, Status>> + Send + Unpin + 'static,
 ) -> Result<R, Status> {
-    let (head, body) = call(channel, path, pieces).await?.into_parts();
+    let (head, body) = call(line.into(), path, pieces).await?.into_parts();
     let decoder = ProstCodec::<R, R>::default().decoder();
     let limit = Some(MAX_MESSAGE_BYTES);
     let mut answers = Streaming::new_response(decoder, body, head.status, None, limit);
@@ -57,7 +56,7 @@ pub async fn upload<R: Message + Default + 'static>(
 }
 
 async fn call(
-    mut channel: Channel,
+    mut line: Line,
     path: &'static str,
     pieces: impl Stream<Item = Result<Piece, Status>> + Send + Unpin + 'static,
 ) -> Result<Response<Body>, Status> {
@@ -70,8 +69,8 @@ async fn call(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     trace::to_headers(headers);
     let broken = |error: tonic::transport::Error| Status::from_error(StdError::from(error));
-    std::future::poll_fn(|context| channel.poll_ready(context)).await.map_err(broken)?;
-    let response = channel.call(request).await.map_err(broken)?;
+    std::future::poll_fn(|context| line.poll_ready(context)).await.map_err(broken)?;
+    let response = line.call(request).await.map_err(broken)?;
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() != Code::Ok => Err(status),
         _ => Ok(response),

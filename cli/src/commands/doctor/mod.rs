@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::args::{Args, Command, MasterArgs, OutputFormat};
 use crate::config;
+use crate::dial_args::Credentials;
 use crate::output::show;
 
 #[derive(Debug, clap::Args)]
@@ -27,10 +28,12 @@ Examples:
   tally doctor
   tally doctor --master http://tally.example:7070 --output json")]
 pub(crate) struct DoctorArgs {
-    /// The master to ask: http://HOST:PORT, or unix:PATH [default: where one would listen on this
+    /// The master to ask: http://HOST:PORT, https://HOST:PORT, or unix:PATH [default: where one would listen on this
     /// machine, and then it need not be there]
     #[arg(long, value_name = "URL", env = "TALLY_MASTER")]
     pub(crate) master: Option<String>,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
     /// The data folder [default: the master's]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -113,7 +116,7 @@ pub(crate) async fn run(args: &DoctorArgs, format: OutputFormat) -> anyhow::Resu
     checks.push(net::grpc_port(grpc).await);
     checks.push(net::http_port(http).await);
     let url = args.master.clone().unwrap_or_else(|| format!("http://{grpc}"));
-    checks.extend(remote::checks(&url, args.master.is_some()).await);
+    checks.extend(remote::checks(&args.credentials.dial(&url)?, args.master.is_some()).await);
     checks.extend(system::checks());
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
     show(format, &Report { verdict, checks }, table)?;

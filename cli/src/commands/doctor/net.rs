@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use tally_proto::dial::Dial;
+
 use super::Check;
 use crate::client::Client;
 
@@ -74,7 +76,7 @@ fn can_not_listen(
 
 /// The version of the master that answers gRPC there.
 async fn is_master(url: &str) -> Option<String> {
-    let mut client = Client::connect(url).await.ok()?;
+    let mut client = Client::connect(&Dial::plain(url)).await.ok()?;
     match client.cluster().await {
         Ok(view) => Some(format!("version {}", view.version)),
         // One that is older does not say.

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tally_common::api::{ClusterView, SlaveView, parse_timestamp};
 use tally_proto::BUILD;
+use tally_proto::dial::Dial;
 use tokio::time::timeout;
 
 use super::Check;
@@ -19,10 +20,11 @@ const HEARD_MS: u64 = 3_000;
 /// How long a master may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks the master at `url`; `wanted` where the user has named it, so that it must be there.
-pub(super) async fn checks(url: &str, wanted: bool) -> Vec<Check> {
+/// Asks a master; `wanted` where the user has named it, so that it must be there.
+pub(super) async fn checks(dial: &Dial, wanted: bool) -> Vec<Check> {
+    let url = dial.url.as_str();
     let asked = async {
-        let mut client = Client::connect(url).await?;
+        let mut client = Client::connect(dial).await?;
         let slaves = client.slaves().await?;
         let before = unix_ms();
         let view = client.cluster().await;

@@ -6,10 +6,10 @@ mod serve;
 
 use clap::Subcommand;
 use serde::de::DeserializeOwned;
-use ureq::Agent;
 use ureq::http::Method;
 
 use crate::args::OutputFormat;
+use crate::dial_args::Credentials;
 use crate::exit::Kind;
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ enum Verb {
 /// Where the master's gateway is.
 #[derive(Clone, Debug, clap::Args)]
 struct Gateway {
-    /// Where the master listens for HTTP: http://HOST:PORT
+    /// Where the master listens for HTTP: http://HOST:PORT, or https://HOST:PORT
     #[arg(
         long = "gateway",
         value_name = "URL",
@@ -39,6 +39,8 @@ struct Gateway {
         env = "TALLY_GATEWAY"
     )]
     url: String,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 /// Runs the verb.
@@ -53,9 +55,13 @@ pub(crate) async fn run(args: SourceArgs, format: OutputFormat) -> anyhow::Resul
 impl Gateway {
     /// Asks for JSON.
     fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<T> {
-        let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
+        let (agent, authorization) = self.credentials.agent(&self.url)?;
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let request = ureq::http::Request::builder().method(method).uri(&url).body(())?;
+        let mut request = ureq::http::Request::builder().method(method).uri(&url);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let request = request.body(())?;
         let unreachable =
             |error| Kind::Unreachable.error(format!("{} can not be reached: {error}", self.url));
         let mut response = agent.run(request).map_err(unreachable)?;
@@ -66,6 +72,9 @@ impl Gateway {
         }
         let problem: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let detail = problem["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
-        Err(anyhow::anyhow!(detail))
+        match status.as_u16() {
+            401 | 403 => Err(Kind::NotAllowed.error(detail)),
+            _ => Err(anyhow::anyhow!(detail)),
+        }
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct AggregateArgs {
 }
 
 pub(super) async fn run(args: AggregateArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let mut query = AggregateQuery {
         group: args.group,
         prefix: args.prefix,

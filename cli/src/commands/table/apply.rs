@@ -12,6 +12,7 @@ use tonic::{Status, Streaming};
 
 use tally_common::api::{OperationResult, Outcome};
 use tally_proto::convert::outcome_from_wire;
+use tally_proto::dial::Dial;
 use tally_proto::v1::{ApplyReply, ApplyRequest};
 
 use super::operations::{Batch, Operations};
@@ -75,8 +76,9 @@ impl Summary {
 }
 
 pub(super) async fn run(args: ApplyArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let table = Tables::connect(&args.master.url).await?.get(&args.table).await?;
+    let table = Tables::connect(&args.master.dial()?).await?.get(&args.table).await?;
     let mut applying = Applying {
+        dial: args.master.dial()?,
         file: Operations::open(&args.file, &table)?,
         results: args.results.as_deref().map(Target::open).transpose()?,
         pending: VecDeque::new(),
@@ -108,6 +110,7 @@ pub(super) async fn run(args: ApplyArgs, format: OutputFormat) -> anyhow::Result
 /// A file on its way.
 struct Applying<'a> {
     args: &'a ApplyArgs,
+    dial: Dial,
     file: Operations,
     results: Option<Target>,
     /// What has been sent, or is to be sent next, and has no answer yet.
@@ -154,7 +157,7 @@ impl Applying<'_> {
     /// Applies all that is left over one connection, first what has no answer from the one before.
     async fn connection(&mut self) -> Result<(), Over> {
         let broken = |status| over(status, false);
-        let mut client = Tables::try_connect(&self.args.master.url).await.map_err(broken)?;
+        let mut client = Tables::try_connect(&self.dial).await.map_err(broken)?;
         let window = usize::from(self.args.window);
         let (requests, stream) = mpsc::channel(window);
         for batch in &self.pending {

@@ -55,7 +55,7 @@ async fn stream(
     after: &mut Option<u64>,
     patience: &mut Patience,
 ) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     if after.is_none() {
         // What happens while the connection is made anew is not to be missed.
         *after = Some(client.get(&args.table).await?.version);

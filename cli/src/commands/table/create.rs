@@ -47,7 +47,7 @@ pub(super) struct CreateArgs {
 }
 
 pub(super) async fn run(args: CreateArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let draft = draft(args).map_err(|error| Kind::Usage.error(format!("{error:#}")))?;
     let table = client.create(table_draft_to_wire(&draft)).await?;
     show(format, &table, |table: &TableView| format!("{} is declared", table.name))

@@ -27,7 +27,7 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) async fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let table = client.get(&args.table).await?;
     let plain = || table.columns.iter().map(|column| column.kind != KeyKind::Text).collect();
     let mut replies = client.scan(&args.table).await?;

@@ -78,15 +78,15 @@ fn mode(text: &str) -> Result<IngestMode, String> {
 
 pub(super) async fn run(args: ImportArgs, format: OutputFormat) -> anyhow::Result<()> {
     let shown = args.file.display().to_string();
+    let dial = args.master.dial()?;
     let (mut client, id) = {
-        let upload = Upload { url: &args.master.url, file: &args.file, retry_for: args.retry_for };
+        let upload = Upload { dial: &dial, file: &args.file, retry_for: args.retry_for };
         upload.run(header(&args)?).await?
     };
     if args.no_wait {
         return show(format, &json!({ "id": id }), |_| id.to_string());
     }
-    let url = &args.master.url;
-    let job: JobView = follow(&mut client, url, id, args.retry_for).await?;
+    let job: JobView = follow(&mut client, &dial, id, args.retry_for).await?;
     finish(&job, format).with_context(|| shown)
 }
 

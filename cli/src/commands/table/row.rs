@@ -24,7 +24,7 @@ pub(super) struct RowArgs {
 }
 
 pub(super) async fn get(args: &RowArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let row = client.row(&args.table, &args.key).await?;
     show(format, &row, |row: &RowView| {
         let fields = row.row.iter().map(|(name, value)| vec![name.clone(), text(value)]);
@@ -34,7 +34,7 @@ pub(super) async fn get(args: &RowArgs, format: OutputFormat) -> anyhow::Result<
 }
 
 pub(super) async fn history(args: &RowArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let changes = client.history(&args.table, &args.key).await?;
     show(format, &changes, |changes: &Vec<ChangeView>| {
         let row = |change: &ChangeView| {

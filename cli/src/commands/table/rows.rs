@@ -55,7 +55,7 @@ fn condition(text: &str) -> Result<(String, Comparison, String), String> {
 }
 
 pub(super) async fn run(args: RowsArgs, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Tables::connect(&args.master.url).await?;
+    let mut client = Tables::connect(&args.master.dial()?).await?;
     let mut query = RowsQuery {
         conditions: args.conditions,
         search: args.search,

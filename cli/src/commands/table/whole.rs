@@ -12,7 +12,7 @@ use crate::exit::Kind;
 use crate::output;
 
 pub(super) async fn list(master: &MasterAddress, format: OutputFormat) -> anyhow::Result<()> {
-    let tables = Tables::connect(&master.url).await?.list().await?;
+    let tables = Tables::connect(&master.dial()?).await?.list().await?;
     output::show(format, &tables, |tables: &Vec<TableView>| {
         if tables.is_empty() {
             return "no tables".to_owned();
@@ -32,7 +32,7 @@ pub(super) async fn list(master: &MasterAddress, format: OutputFormat) -> anyhow
 }
 
 pub(super) async fn show(args: &NamedTable, format: OutputFormat) -> anyhow::Result<()> {
-    let table = Tables::connect(&args.master.url).await?.get(&args.table).await?;
+    let table = Tables::connect(&args.master.dial()?).await?.get(&args.table).await?;
     output::show(format, &table, |table: &TableView| {
         let columns = table.columns.iter().map(|column| {
             let kind = format!("{:?}", column.kind).to_ascii_lowercase();
@@ -73,7 +73,7 @@ pub(super) struct DropArgs {
 
 pub(super) async fn drop(args: &DropArgs) -> anyhow::Result<()> {
     let NamedTable { table, master } = &args.table;
-    let mut client = Tables::connect(&master.url).await?;
+    let mut client = Tables::connect(&master.dial()?).await?;
     if !args.yes {
         let rows = client.get(table).await?.rows;
         if !io::stdin().is_terminal() {
@@ -91,7 +91,7 @@ pub(super) async fn drop(args: &DropArgs) -> anyhow::Result<()> {
 }
 
 pub(super) async fn recount(args: &NamedTable, format: OutputFormat) -> anyhow::Result<()> {
-    let recount = Tables::connect(&args.master.url).await?.recount(&args.table).await?;
+    let recount = Tables::connect(&args.master.dial()?).await?.recount(&args.table).await?;
     output::show(format, &recount, |recount: &Recount| {
         let aggregates = recount
             .aggregates

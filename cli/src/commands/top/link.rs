@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use tally_common::backoff::Backoff;
 use tally_common::id::JobId;
+use tally_proto::dial::Dial;
 
 use super::model::{Details, News};
 use crate::client::{Client, Events};
@@ -35,20 +36,20 @@ impl Link {
     ///
     /// # Errors
     /// Where there is no master at first: then it is the address that is wrong.
-    pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
-        let mut client = Client::connect(url).await?;
+    pub(super) async fn open(dial: Dial) -> anyhow::Result<Self> {
+        let mut client = Client::connect(&dial).await?;
         let events = client.watch_cluster("").await?;
         // Requests come from fingers; news wait here while a frame is drawn.
         let (requests, asked) = mpsc::channel(8);
         let (out, news) = mpsc::channel(256);
-        let keeper = Keeper { url: url.to_owned(), last: String::new(), asked, out };
+        let keeper = Keeper { dial, last: String::new(), asked, out };
         tokio::spawn(keeper.run(client, events));
         Ok(Self { requests, news })
     }
 }
 
 struct Keeper {
-    url: String,
+    dial: Dial,
     /// The id of the last event.
     last: String,
     asked: mpsc::Receiver<Request>,
@@ -110,7 +111,7 @@ impl Keeper {
     }
 
     async fn connect(&self) -> anyhow::Result<(Client, Events)> {
-        let mut client = Client::connect(&self.url).await?;
+        let mut client = Client::connect(&self.dial).await?;
         let events = client.watch_cluster(&self.last).await?;
         Ok((client, events))
     }

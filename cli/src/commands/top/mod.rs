@@ -45,8 +45,8 @@ pub(crate) struct TopArgs {
 /// Shows the cluster until the user leaves.
 pub(crate) async fn run(args: &TopArgs, format: OutputFormat) -> anyhow::Result<()> {
     let colours = std::env::var_os("NO_COLOR").is_none();
-    let url = args.master.url.clone();
-    let link = Link::open(&url).await?;
+    let url = args.master.url().to_owned();
+    let link = Link::open(args.master.dial()?).await?;
     if args.once || format == OutputFormat::Json || !io::stdout().is_terminal() {
         return once(Model::new(url, false), link, format).await;
     }
