@@ -267,6 +267,14 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]
     pub(crate) sweep: Duration,
+    /// Seconds that a client may take over its first bytes, and over the headers of a request
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
+        env = "TALLY_HEADER_TIMEOUT")]
+    pub(crate) header_timeout: Duration,
+    /// Seconds of waiting over which the least rate of a body is taken, while places are scarce
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
+        env = "TALLY_PACE_WINDOW")]
+    pub(crate) pace_window: Duration,
     #[cfg(feature = "broker")]
     #[command(flatten)]
     pub(crate) broker: crate::broker_args::BrokerArgs,
@@ -454,6 +462,9 @@ pub(crate) struct DownloadArgs {
     /// Where it goes; - is stdout
     #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
     pub(crate) out: PathBuf,
+    /// For spreadsheets: texts that they would take for formulas begin with an apostrophe
+    #[arg(long)]
+    pub(crate) formula_safe: bool,
     #[command(flatten)]
     pub(crate) rows: Rows,
 }

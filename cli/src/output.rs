@@ -10,6 +10,7 @@ use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 
 use tally_common::api::{FullReceipt, IngestCounts, IngestView, JobView, SlaveView, SourceView};
+use tally_common::formula::FormulaGuard;
 use tally_master::direct::DirectWriter;
 
 use crate::args::OutputFormat;
@@ -284,7 +285,17 @@ const STREAM_BYTES: usize = 1 << 20;
 pub(crate) enum Target {
     Stdout(BufWriter<io::Stdout>),
     Special(BufWriter<File>),
-    File { path: PathBuf, whole: TempPath, file: DirectWriter },
+    File {
+        path: PathBuf,
+        whole: TempPath,
+        file: DirectWriter,
+    },
+    /// A CSV in which a spreadsheet finds no formulas.
+    Safe {
+        to: Box<Target>,
+        guard: FormulaGuard,
+        piece: Vec<u8>,
+    },
 }
 
 impl Target {
@@ -310,6 +321,15 @@ impl Target {
         file.with_context(|| format!("{} can not be written", path.display()))
     }
 
+    /// The same for a CSV in which a spreadsheet finds no formulas, if that is wanted; `plain` says which columns
+    /// hold nothing but numbers and dates.
+    pub(crate) fn formula_safe(self, wanted: bool, plain: impl FnOnce() -> Vec<bool>) -> Self {
+        if !wanted {
+            return self;
+        }
+        Self::Safe { to: Box::new(self), guard: FormulaGuard::new(plain()), piece: Vec::new() }
+    }
+
     /// The file is whole.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
@@ -319,6 +339,7 @@ impl Target {
                 let kept = file.finish().and_then(|()| Ok(whole.persist(&path)?));
                 kept.with_context(|| format!("{} can not be written", path.display()))
             }
+            Self::Safe { to, .. } => to.finish(),
         }
     }
 }
@@ -338,6 +359,12 @@ impl Write for Target {
             Self::Stdout(out) => out.write(data),
             Self::Special(out) => out.write(data),
             Self::File { file, .. } => file.write(data),
+            Self::Safe { to, guard, piece } => {
+                piece.clear();
+                guard.push(data, piece);
+                to.write_all(piece)?;
+                Ok(data.len())
+            }
         }
     }
 
@@ -346,6 +373,7 @@ impl Write for Target {
             Self::Stdout(out) => out.flush(),
             Self::Special(out) => out.flush(),
             Self::File { file, .. } => file.flush(),
+            Self::Safe { to, .. } => to.flush(),
         }
     }
 }

@@ -85,6 +85,10 @@ pub struct Config {
     pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
+    /// How long a client may take over its first bytes, and over the headers of a request.
+    pub header_timeout: Duration,
+    /// Over how much waiting the least rate of a body is taken.
+    pub pace_window: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -123,6 +127,8 @@ impl Config {
             sources: Vec::new(),
             keep: Keep::default(),
             sweep: Duration::from_secs(30),
+            header_timeout: crate::greeting::HEADER_TIMEOUT,
+            pace_window: crate::pace::WINDOW,
         }
     }
 

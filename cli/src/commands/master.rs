@@ -55,6 +55,8 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.max_uploads = args.max_uploads as usize;
     // An interval of nothing would never end.
     config.sweep = args.sweep.max(Duration::from_millis(10));
+    config.header_timeout = args.header_timeout.max(Duration::from_millis(10));
+    config.pace_window = args.pace_window.max(Duration::from_millis(10));
     #[cfg(feature = "broker")]
     {
         config.broker = broker;

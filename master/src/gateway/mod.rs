@@ -2,8 +2,10 @@
 //! into a response. Conventions: `202` with `Location`, RFC 9457 problem+json for every error.
 
 mod access;
+mod bodies;
 mod download;
 mod events;
+mod formulas;
 mod health;
 mod ingests;
 mod jobs;
@@ -49,6 +51,7 @@ use crate::config::Config;
 use crate::jobs::Jobs;
 #[cfg(feature = "broker")]
 use crate::jobs::Wanted;
+use bodies::Bodies;
 use problem::Problem;
 use site::Site;
 use socket::Sockets;
@@ -70,10 +73,8 @@ pub async fn serve(
         shutdown.await;
         sockets.stop();
     };
-    let tls = config.tls.clone();
-    let app = if tls.is_some() { transport::only_by_tls(app) } else { app };
-    let limits = (config.max_connections, tls);
-    let served = listen::serve(listener, app, limits, shutdown).await;
+    let app = if config.tls.is_some() { transport::only_by_tls(app) } else { app };
+    let served = listen::serve(listener, app, config, shutdown).await;
     sockets.close().await;
     served
 }
@@ -87,6 +88,7 @@ pub fn router(jobs: Jobs, max_requests: usize) -> Router {
 /// The same, and the sockets that are open.
 fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, Sockets) {
     let places = Arc::new(Semaphore::new(max_requests));
+    let bodies = Bodies::new(&jobs, &places);
     let limit = from_fn(move |request: Request, next: Next| {
         let places = Arc::clone(&places);
         async move {
@@ -106,6 +108,7 @@ fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, 
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(formulas::guard))
         .layer(limit)
         .layer(from_fn(metrics::count))
         .with_state(jobs.clone());
@@ -121,6 +124,10 @@ fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, 
                 Err(problem) => problem.into_response(),
             }
         }
+    }));
+    // Around all else: whoever refuses a request, its body is read.
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        bodies.clone().answer(request, |request| next.run(request))
     }));
     let nosniff = HeaderValue::from_static("nosniff");
     let nosniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff);

@@ -61,6 +61,7 @@ fn meaning(status: u16) -> &'static str {
         404 => "There is no such job, table, row or aggregate, or no such route",
         405 => "The method is not allowed",
         406 => "None of the formats that are accepted is there",
+        408 => "The body came too slowly while others waited; Retry-After says when to try again",
         409 => {
             "The job is not in the state that this needs, another request is in the way, or another table"
         }
@@ -115,15 +116,15 @@ problems! {
     /// A download.
     OfFile: [406, 409, 410, 416];
     /// An input.
-    OfInput: [409, 410, 411, 413, 415, 422, 507];
+    OfInput: [408, 409, 410, 411, 413, 415, 422, 507];
     /// A piece of an upload.
-    OfUpload: [409, 410, 412, 413, 415, 422, 423, 460, 507];
+    OfUpload: [408, 409, 410, 412, 413, 415, 422, 423, 460, 507];
     /// What a request about a table may be answered with.
-    OfTable: [507];
+    OfTable: [406, 507];
     /// A table that is declared.
-    OfDeclaration: [409, 413, 422, 507];
+    OfDeclaration: [408, 409, 413, 422, 507];
     /// Operations.
-    OfOperations: [413, 415, 507];
+    OfOperations: [408, 413, 415, 507];
     /// Changes of a table.
     OfChanges: [410];
 }
@@ -209,6 +210,17 @@ fn of_path(name: &str, description: &str, schema: ObjectBuilder) -> Parameter {
 fn named(name: &str, description: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String);
     of_path(name, description, schema.pattern(Some("^[a-z][a-z0-9_]{0,62}$")))
+}
+
+/// The wish for a CSV in which a spreadsheet finds no formulas.
+pub(super) struct FormulaSafe;
+
+impl IntoParams for FormulaSafe {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description =
+            "Of a CSV: texts that a spreadsheet would take for formulas begin with an apostrophe";
+        vec![parameter("formula_safe", description, Type::Boolean)]
+    }
 }
 
 /// The `{table}` of a path.
