@@ -324,6 +324,66 @@ fn names_lead_nowhere_and_into_no_header() {
 }
 
 #[test]
+fn csvs_for_spreadsheets_hold_no_formulas() {
+    let cluster = Cluster::start(1);
+    let http = cluster.http();
+    let csv = b"name,@n\n=1+1,-5\n\"-x, y\",-6\nbad,x\n+z,7\n";
+    let query = "group_by=name&sum=%40n%3D%3Dtotal&max_rejects=1";
+    let answer = http.post(&format!("/api/v1/jobs?{query}"), csv);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    http.ended(&id);
+    let plain = "name,=total\n+z,7\n\"-x, y\",-6\n=1+1,-5\n";
+    let safe = "name,'=total\n'+z,7\n\"'-x, y\",-6\n'=1+1,-5\n";
+    let path = format!("/api/v1/jobs/{id}/result");
+    let whole = http.get_with(&path, &[("accept", "text/csv")]);
+    assert_eq!(whole.text(), plain);
+    // A tag and a part are those of the result as it lies.
+    let headers =
+        [("accept", "text/csv"), ("range", "bytes=1-3"), ("if-none-match", whole.header("etag"))];
+    let guarded = http.get_with(&format!("{path}?formula_safe=true"), &headers);
+    assert_eq!((guarded.status, guarded.text().as_str()), (200, safe));
+    assert_eq!(guarded.header("etag"), "");
+    assert!(guarded.header("content-disposition").starts_with("attachment"));
+    assert_eq!(http.get(&format!("{path}?formula_safe=false")).text(), plain);
+    let look = http.get(&format!("{path}?limit=2&formula_safe=true"));
+    assert_eq!(look.text(), "name,'=total\n'+z,7\n\"'-x, y\",-6\n");
+    let rejects = http.get(&format!("/api/v1/jobs/{id}/rejects?formula_safe=true"));
+    assert!(rejects.text().contains("\n4,"), "{}", rejects.text());
+    for form in ["jsonl", "csv.gz", "parquet"] {
+        assert_eq!(
+            http.get(&format!("{path}?format={form}&formula_safe=true")).status,
+            406,
+            "{form}"
+        );
+    }
+    assert_eq!(http.get(&format!("{path}?formula_safe=yes")).status, 400);
+    assert_eq!(cluster.run(["result", &id, "--formula-safe"]).stdout, safe.as_bytes());
+    assert_eq!(cluster.run(["result", &id]).stdout, plain.as_bytes());
+
+    assert_eq!(
+        http.post_as("/api/v1/tables", "application/json", br#"{"preset":"products"}"#).status,
+        201
+    );
+    let operations = b"op,message_id,sku,name,description\nadd,a,-1,@b,=c\n";
+    let applied = http.post_as("/api/v1/tables/products/operations", "text/csv", operations);
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    let of_table = |path: &str| http.get(&format!("/api/v1/tables/products/{path}")).text();
+    for path in ["data?format=csv&formula_safe=true", "rows?format=csv&formula_safe=true"] {
+        let text = of_table(path);
+        for cell in ["'-1", "'@b", "'=c"] {
+            assert!(text.contains(cell), "{path}: {text}");
+        }
+    }
+    assert!(!of_table("data?format=csv").contains('\''));
+    let exported = cluster.run(["table", "export", "products", "--formula-safe"]);
+    assert_eq!(
+        String::from_utf8(exported.stdout).unwrap(),
+        of_table("data?format=csv&formula_safe=true")
+    );
+}
+
+#[test]
 fn bombs_are_put_out_on_each_way_in() {
     let mut cluster = Cluster::start(0);
     let http = cluster.http();
