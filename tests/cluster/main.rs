@@ -37,6 +37,7 @@ mod submission;
 mod tables;
 mod tables_cli;
 mod tables_grpc;
+mod tls;
 mod top;
 mod traces;
 mod watch;

@@ -131,8 +131,8 @@ class Cluster:
     def _start_master(self, grpc: str, http: str) -> None:
         where = ["--data-dir", str(self.data_dir), "--grpc", grpc, "--http", http]
         self.master = Process("master", ["master", *where, *self.flags])
-        self.grpc = _url(self.master.says("gRPC on http://"))
-        self.http = _url(self.master.says("HTTP on http://"))
+        self.grpc = _url(self.master.says("gRPC on http"))
+        self.http = _url(self.master.says("HTTP on http"))
 
     def add_slave(self, workers: int = 1) -> Process:
         """Starts one more slave, and does not wait until it has joined."""
@@ -160,7 +160,7 @@ class Cluster:
 
     def start_master(self) -> None:
         """Starts a master that has ended again, on the same ports and folder."""
-        self._start_master(self.grpc.removeprefix("http://"), self.http.removeprefix("http://"))
+        self._start_master(self.grpc.split("://")[1], self.http.split("://")[1])
 
     def stop(self) -> None:
         """Stops everything and removes the folder."""
@@ -217,7 +217,7 @@ def generate(path: Path, size: str, kind: str = "low", seed: int = 1) -> Path:
 
 
 def _url(line: str) -> str:
-    return next(word for word in line.split() if word.startswith("http://"))
+    return next(word for word in line.split() if word.startswith(("http://", "https://")))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,10 @@ pub struct Options {
     pub flags: Vec<String>,
     /// More flags of the slaves.
     pub slave_flags: Vec<String>,
+    /// More flags of client commands.
+    pub client_flags: Vec<String>,
+    /// The authority that the master's certificate is of, where it speaks TLS.
+    pub ca: Option<PathBuf>,
     /// The master's data folder, if not within the cluster's own.
     pub data_dir: Option<PathBuf>,
     /// The URL of the master's store, if that is not a file in its data folder.
@@ -168,8 +172,8 @@ impl Cluster {
     /// Starts a master that has ended again, on the same ports and folder. `false` where it dies
     /// before it listens.
     pub fn start_master_again(&mut self) -> bool {
-        let strip = |url: &str| url.trim_start_matches("http://").to_owned();
-        let (grpc, http) = (strip(&self.grpc), strip(&self.http));
+        let (grpc, http) = (without_scheme(&self.grpc), without_scheme(&self.http));
+        let (grpc, http) = (grpc.to_owned(), http.to_owned());
         let data = self.data_dir();
         let store = self.store.as_deref();
         let started = try_start_master(&data, &grpc, &http, &self.options, store);
@@ -194,7 +198,7 @@ impl Cluster {
 
     /// The gateway.
     pub fn http(&self) -> Http {
-        Http::new(&self.http)
+        Http::new(&self.http).trusting(self.options.ca.as_deref())
     }
 
     /// Where the master listens for gRPC, as a URL.
@@ -213,7 +217,7 @@ impl Cluster {
     /// Where it can not be started.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
         let mut command = self.options.command();
-        command.args(args).args(["--master", &self.grpc]);
+        command.args(args).args(["--master", &self.grpc]).args(&self.options.client_flags);
         command.output().expect("the tally binary starts")
     }
 
@@ -233,6 +237,11 @@ impl Cluster {
     }
 }
 
+/// The address and port of a URL.
+pub(crate) fn without_scheme(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest)
+}
+
 fn try_start_master(
     data: &Path,
     grpc: &str,
@@ -246,12 +255,12 @@ fn try_start_master(
     command.args(&options.flags).envs(options.envs.iter().cloned());
     let mut master = Process::start("master", command);
     let url = |line: String| {
-        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = line.split_whitespace().find(|word| word.starts_with("http"));
         // In a log of JSON it ends with the text that it stands in.
         let url = url.and_then(|url| url.split('"').next());
         url.expect("the line names a URL").to_owned()
     };
-    let grpc = url(master.says_or_ends("gRPC on http://")?);
-    let http = url(master.says_or_ends("HTTP on http://")?);
+    let grpc = url(master.says_or_ends("gRPC on http")?);
+    let http = url(master.says_or_ends("HTTP on http")?);
     Some((master, grpc, http))
 }

@@ -1,12 +1,16 @@
 //! A client for the gateway that shows every answer, whatever its status.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Body, SendBody};
 
+use crate::cluster::without_scheme;
 use crate::eventually;
 
 /// The gateway.
@@ -59,6 +63,15 @@ impl Answer {
     }
 }
 
+fn agent(timeout: Option<Duration>, tls: TlsConfig) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(timeout)
+        .tls_config(tls);
+    config.build().into()
+}
+
 impl Http {
     /// A client for the gateway at `base`.
     pub fn new(base: &str) -> Self {
@@ -67,17 +80,25 @@ impl Http {
 
     /// The same; a request fails that takes longer than `timeout`.
     pub fn with_timeout(base: &str, timeout: Option<Duration>) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(timeout)
-            .build();
-        Self { base: base.to_owned(), agent: config.into() }
+        Self { base: base.to_owned(), agent: agent(timeout, TlsConfig::default()) }
+    }
+
+    /// The same, where the gateway's certificate is of an authority of its own.
+    ///
+    /// # Panics
+    /// Where the authority's file is none.
+    #[must_use]
+    pub fn trusting(self, ca: Option<&Path>) -> Self {
+        let Some(ca) = ca else { return self };
+        let ca = std::fs::read(ca).expect("the authority can be read");
+        let ca = Certificate::from_pem(&ca).expect("it is a certificate");
+        let roots = RootCerts::Specific(Arc::new(vec![ca]));
+        Self { agent: agent(None, TlsConfig::builder().root_certs(roots).build()), ..self }
     }
 
     /// Where it listens: `ADDRESS:PORT`.
     pub fn address(&self) -> &str {
-        self.base.trim_start_matches("http://")
+        without_scheme(&self.base)
     }
 
     /// `GET`

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::warn;
 
-use tally_master::access::{Access, AccessConfig, KeysFile, TokensFile};
+use tally_master::access::{Access, AccessConfig, KeysFile, Tls, TokensFile};
 use tally_master::config::{Config, StoreUrl};
 use tally_master::grpc::Listener;
 use tally_master::server::Master;
@@ -25,11 +25,11 @@ use crate::log::say;
 
 pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    let access = guard(args)?;
     // What makes no sense is found before anything is touched.
     #[cfg(feature = "broker")]
     let broker = args.broker.config()?;
     let tls = args.tls.load()?;
+    let access = guard(args, tls.as_ref())?;
     let _lock = lock(&args.data_dir)?;
     let mut config = Config::new(args.data_dir.clone());
     config.access = Access::start(access)?;
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
 
 /// Who may ask this master for what. A master that others can reach, and that asks for nothing, is one only if
 /// its operator says so.
-fn guard(args: &MasterArgs) -> anyhow::Result<AccessConfig> {
+fn guard(args: &MasterArgs, tls: Option<&Tls>) -> anyhow::Result<AccessConfig> {
     let mut access = AccessConfig::new(&args.data_dir);
     if let Some(keys) = &args.keys {
         access.keys = KeysFile::at(keys.clone());
@@ -89,19 +89,25 @@ fn guard(args: &MasterArgs) -> anyhow::Result<AccessConfig> {
         access.make_tokens = false;
     }
     access.public_metrics = args.public_metrics;
+    if let Some(tls) = tls {
+        access.certificates = tls.client_scopes();
+    }
+    // Whoever names authorities wants to be shown certificates, on this machine, too.
+    let has_authorities = tls.is_some_and(Tls::knows_clients);
+    access.guarded = has_authorities;
     let has_keys = !access.keys.list()?.is_empty();
     let exposed = [args.grpc, args.http].into_iter().find(|address| !address.ip().is_loopback());
     if let Some(address) = exposed {
-        access.guarded = !args.insecure;
-        if access.guarded && !has_keys {
+        access.guarded |= !args.insecure;
+        if access.guarded && !has_keys && !has_authorities {
             return Err(Kind::Usage.error(format!(
                 "listening on {address} would let anyone on the network read and delete jobs, since there \
-                 are no keys; make one (tally keys create --data-dir {} --name admin --scope admin), or say \
-                 --insecure to do it all the same",
+                 are no keys; make one (tally keys create --data-dir {} --name admin --scope admin), name \
+                 those who vouch for certificates (--tls-client-ca), or say --insecure to do it all the same",
                 args.data_dir.display()
             )));
         }
-        if has_keys {
+        if has_keys && tls.is_none() {
             warn!(
                 "keys go over the network in clear text to {address}, unless something in front of this \
                  master does TLS"

@@ -76,3 +76,53 @@ fn clean(name: &str) -> Option<String> {
     let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
     (!name.is_empty()).then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::string::Ia5String;
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn of(common: Option<&str>, names: &[&str]) -> Certificate {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.remove(DnType::CommonName);
+        if let Some(common) = common {
+            params.distinguished_name.push(DnType::CommonName, common);
+        }
+        let text = |name: &str| Ia5String::try_from(name).unwrap();
+        let san = |name: &&str| match name.contains(':') {
+            true => SanType::URI(text(name)),
+            false => SanType::DnsName(text(name)),
+        };
+        params.subject_alt_names = names.iter().map(san).collect();
+        let key = KeyPair::generate().unwrap();
+        Certificate::read(params.self_signed(&key).unwrap().der())
+    }
+
+    #[test]
+    fn scopes_are_what_uris_say_and_none_where_they_say_nothing() {
+        let slave = of(Some("slave-1"), &["slave-1.example", "urn:tally:scope:join"]);
+        assert_eq!((slave.name.as_str(), slave.scopes), ("slave-1", Some(Scope::Join.into())));
+        let both = of(None, &["urn:tally:scope:join", "urn:tally:scope:read", "b.example"]);
+        let scopes = Scopes::from(Scope::Join).union(Scope::Read.into());
+        assert_eq!((both.name.as_str(), both.scopes), ("b.example", Some(scopes)));
+        assert_eq!(of(Some("x"), &["spiffe://x/y"]).scopes, None);
+        assert_eq!(of(Some("x"), &[]).scopes, None);
+    }
+
+    #[test]
+    fn a_scope_that_is_none_lets_nobody_do_anything() {
+        for uri in ["urn:tally:scope:root", "urn:tally:scope:", "urn:tally:scope:ADMIN"] {
+            assert_eq!(of(Some("x"), &[uri]).scopes, Some(Scopes::NONE), "{uri}");
+        }
+        assert_eq!(Certificate::read(b"no certificate").scopes, Some(Scopes::NONE));
+    }
+
+    #[test]
+    fn names_fit_into_a_line_of_a_log() {
+        assert_eq!(of(Some("a\nb\u{1b}"), &[]).name, "ab");
+        assert_eq!(of(Some(&"x".repeat(1000)), &[]).name.len(), MAX_NAME_CHARS);
+        assert_eq!(of(None, &[]).name, "without a name");
+    }
+}

@@ -6,13 +6,14 @@ import datetime
 import json
 import ssl
 import uuid
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Tuple, Union, overload
 
 from .job import Job, OnProgress, Path, show_sent
 from .rows import Rows
 from .source import OnSent, Source, input_of
 from .spec import Pairs, SpecOptions, spec_of
 from .tables import Tables
+from .tls import File, authorized, context
 from .transport import Bytes, Transport
 from .upload import common, submit, upload
 from .views import JobView, Preflight, SlaveView, view
@@ -35,7 +36,12 @@ Words = Union[str, Iterable[str]]
 class Client:
     """A master. `retry_for` is how many seconds to go on trying while it can not be reached or is busy;
     `headers` are sent with each request, such as one that a proxy asks for. May be used by several
-    threads at once."""
+    threads at once.
+
+    `api_key` says who is asking (or the environment's `TALLY_API_KEY`). For a master that speaks TLS, `https://…`:
+    `ca` is a file with the authorities that its certificate must be of (or `TALLY_TLS_CA`; else the system's are
+    asked), and `cert` a file with a certificate to show and its key, or a pair of files. `verify=False` trusts
+    whoever answers, for tests; `ssl_context` takes the place of all of these."""
 
     def __init__(
         self,
@@ -43,9 +49,17 @@ class Client:
         *,
         retry_for: float = 60.0,
         headers: Optional[Mapping[str, str]] = None,
+        api_key: Optional[str] = None,
+        ca: Optional[File] = None,
+        cert: Union[None, File, Tuple[File, File]] = None,
+        verify: bool = True,
         ssl_context: Optional[ssl.SSLContext] = None,
     ):
-        self._transport = Transport(url, retry_for, headers, ssl_context)
+        if ssl_context is None:
+            ssl_context = context(url, ca, cert, verify)
+        elif ca is not None or cert is not None or not verify:
+            raise ValueError("give ssl_context, or ca, cert and verify")
+        self._transport = Transport(url, retry_for, authorized(headers, api_key), ssl_context)
 
     def __repr__(self) -> str:
         return f"tally.Client({self.url!r})"

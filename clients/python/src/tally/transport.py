@@ -216,6 +216,9 @@ class Transport:
             except Broken as error:
                 failure: TallyError = self.unreachable(error)
                 failure.__cause__ = error
+                if isinstance(error, ssl.SSLCertVerificationError):
+                    # It will be no more trustworthy in a second.
+                    raise failure
             else:
                 if answer.status in expect:
                     return answer

@@ -171,7 +171,7 @@ fn a_certificate_may_what_it_says_or_what_the_operator_says() {
     let master = master(true);
     let asks = |scopes: Option<Scopes>, need| {
         let certificate = Certificate { name: "host".to_owned(), scopes };
-        let peer = Peer { certificate: Some(Arc::new(certificate)) };
+        let peer = Peer { address: None, certificate: Some(Arc::new(certificate)) };
         master.access.admit(&HeaderMap::new(), &peer, need).map(|who| who.to_string())
     };
     assert_eq!(asks(None, Need::JOIN).unwrap(), "cert:host");
