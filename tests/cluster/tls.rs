@@ -176,7 +176,7 @@ fn a_certificate_is_renewed_while_a_job_runs_and_nothing_is_lost() {
     let certs = Certs::make();
     let mut cluster = Cluster::start_with(2, certs.options());
     let old = certs.shown_at(address(cluster.grpc()));
-    let plays = input::plays(302, 5000, 150 << 20);
+    let plays = input::plays(302, 5000, 80 << 20);
     let expected = input::totals(plays.as_bytes());
     let http = cluster.http();
     let submitted = std::thread::spawn(move || {
