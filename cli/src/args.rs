@@ -14,6 +14,7 @@ use tally_master::sources::SourceDraft;
 
 use crate::commands::certs::CertsArgs;
 use crate::commands::doctor::DoctorArgs;
+use crate::commands::keys::KeysArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
@@ -92,6 +93,8 @@ pub(crate) enum Compress {
 pub(crate) enum Command {
     /// Run a master
     Master(MasterArgs),
+    /// Say who may ask a master for what: keys, and the token of its slaves
+    Keys(KeysArgs),
     /// Run a slave that counts for a master
     Slave(SlaveArgs),
     /// Count files here and now: master and slaves in this process, no port opened
@@ -179,10 +182,19 @@ pub(crate) struct MasterArgs {
     pub(crate) http: SocketAddr,
     #[command(flatten)]
     pub(crate) tls: ServerTlsArgs,
-    /// Listen on an address that others can reach, although nothing keeps them from reading and
-    /// deleting jobs
+    /// Listen on an address that others can reach although there are no keys, so that nothing keeps them
+    /// from reading and deleting jobs; where there are keys, they are asked for all the same
     #[arg(long, env = "TALLY_INSECURE")]
     pub(crate) insecure: bool,
+    /// Where the keys are, as tally keys makes them [default: keys.json in the data folder]
+    #[arg(long, value_name = "FILE", env = "TALLY_KEYS")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Where the tokens of slaves are, one a line [default: join-token in the data folder, which is made]
+    #[arg(long, value_name = "FILE", env = "TALLY_JOIN_TOKENS")]
+    pub(crate) join_tokens: Option<PathBuf>,
+    /// Answer /metrics and /health without a key
+    #[arg(long, env = "TALLY_PUBLIC_METRICS")]
+    pub(crate) public_metrics: bool,
     /// Let slaves on this machine, or on others that share its file system, read tasks where they lie
     /// instead of having them sent: those that are started with --read-spool
     #[arg(long, env = "TALLY_SHARE_SPOOL")]
@@ -255,6 +267,14 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]
     pub(crate) sweep: Duration,
+    /// Seconds that a client may take over its first bytes, and over the headers of a request
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
+        env = "TALLY_HEADER_TIMEOUT")]
+    pub(crate) header_timeout: Duration,
+    /// Seconds of waiting over which the least rate of a body is taken, while places are scarce
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
+        env = "TALLY_PACE_WINDOW")]
+    pub(crate) pace_window: Duration,
     #[cfg(feature = "broker")]
     #[command(flatten)]
     pub(crate) broker: crate::broker_args::BrokerArgs,
@@ -442,6 +462,9 @@ pub(crate) struct DownloadArgs {
     /// Where it goes; - is stdout
     #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
     pub(crate) out: PathBuf,
+    /// For spreadsheets: texts that they would take for formulas begin with an apostrophe
+    #[arg(long)]
+    pub(crate) formula_safe: bool,
     #[command(flatten)]
     pub(crate) rows: Rows,
 }
@@ -484,7 +507,7 @@ fn scaled(text: &str, seconds: f64, what: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     crate::generate::parse_size(text)
 }
 

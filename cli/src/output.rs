@@ -10,9 +10,11 @@ use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 
 use tally_common::api::{FullReceipt, IngestCounts, IngestView, JobView, SlaveView, SourceView};
+use tally_common::formula::FormulaGuard;
 use tally_master::direct::DirectWriter;
 
 use crate::args::OutputFormat;
+use crate::commands::keys::Listed;
 
 /// Shows `value` as JSON, or what `table` makes of it.
 pub(crate) fn show<T: Serialize>(
@@ -35,6 +37,25 @@ fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());
     table
+}
+
+/// Keys, a line each.
+pub(crate) fn keys(keys: &Vec<Listed>) -> String {
+    if keys.is_empty() {
+        return "no keys".to_owned();
+    }
+    let mut table = table(&["KEY", "NAME", "STATE", "SCOPES", "CREATED", "EXPIRES"]);
+    for key in keys {
+        table.add_row([
+            key.id.to_string(),
+            key.name.clone(),
+            key.state.name().to_owned(),
+            key.scopes.to_string(),
+            key.created_at.clone(),
+            key.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+        ]);
+    }
+    table.to_string()
 }
 
 /// Jobs, a line each.
@@ -264,7 +285,17 @@ const STREAM_BYTES: usize = 1 << 20;
 pub(crate) enum Target {
     Stdout(BufWriter<io::Stdout>),
     Special(BufWriter<File>),
-    File { path: PathBuf, whole: TempPath, file: DirectWriter },
+    File {
+        path: PathBuf,
+        whole: TempPath,
+        file: DirectWriter,
+    },
+    /// A CSV in which a spreadsheet finds no formulas.
+    Safe {
+        to: Box<Target>,
+        guard: FormulaGuard,
+        piece: Vec<u8>,
+    },
 }
 
 impl Target {
@@ -290,6 +321,15 @@ impl Target {
         file.with_context(|| format!("{} can not be written", path.display()))
     }
 
+    /// The same for a CSV in which a spreadsheet finds no formulas, if that is wanted; `plain` says which columns
+    /// hold nothing but numbers and dates.
+    pub(crate) fn formula_safe(self, wanted: bool, plain: impl FnOnce() -> Vec<bool>) -> Self {
+        if !wanted {
+            return self;
+        }
+        Self::Safe { to: Box::new(self), guard: FormulaGuard::new(plain()), piece: Vec::new() }
+    }
+
     /// The file is whole.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
@@ -299,6 +339,7 @@ impl Target {
                 let kept = file.finish().and_then(|()| Ok(whole.persist(&path)?));
                 kept.with_context(|| format!("{} can not be written", path.display()))
             }
+            Self::Safe { to, .. } => to.finish(),
         }
     }
 }
@@ -318,6 +359,12 @@ impl Write for Target {
             Self::Stdout(out) => out.write(data),
             Self::Special(out) => out.write(data),
             Self::File { file, .. } => file.write(data),
+            Self::Safe { to, guard, piece } => {
+                piece.clear();
+                guard.push(data, piece);
+                to.write_all(piece)?;
+                Ok(data.len())
+            }
         }
     }
 
@@ -326,6 +373,7 @@ impl Write for Target {
             Self::Stdout(out) => out.flush(),
             Self::Special(out) => out.flush(),
             Self::File { file, .. } => file.flush(),
+            Self::Safe { to, .. } => to.flush(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod api;
 pub mod backoff;
 pub mod combine;
 pub mod dialect;
+pub mod formula;
 pub mod id;
 pub mod key;
 pub mod limits;

@@ -6,6 +6,14 @@ use uuid::Uuid;
 
 use tally_common::id::{JobId, SessionId};
 
+/// Milliseconds since 1970, UTC, by the machine's clock as it is now. For what is compared with times that others
+/// have written: when a key ends. It may go back, so nothing else is decided by it.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Measures how long something takes; decides nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tally_common::id::JobId;
 
-use crate::access::Tls;
+use crate::access::{Access, Tls};
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
 use crate::sources::SourceConfig;
@@ -25,6 +25,8 @@ impl fmt::Debug for StoreUrl {
 /// A master's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Who may ask it for what.
+    pub access: Access,
     /// Where spools, runs and results are kept; made where it does not exist.
     pub data_dir: PathBuf,
     /// The URL of a Postgres that has the store; `None` for a file in the data folder. May hold a
@@ -83,6 +85,10 @@ pub struct Config {
     pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
+    /// How long a client may take over its first bytes, and over the headers of a request.
+    pub header_timeout: Duration,
+    /// Over how much waiting the least rate of a body is taken.
+    pub pace_window: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -92,6 +98,7 @@ impl Config {
     pub fn new(data_dir: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
+            access: Access::open(),
             data_dir,
             store: None,
             policy: Policy::default(),
@@ -120,6 +127,8 @@ impl Config {
             sources: Vec::new(),
             keep: Keep::default(),
             sweep: Duration::from_secs(30),
+            header_timeout: crate::greeting::HEADER_TIMEOUT,
+            pace_window: crate::pace::WINDOW,
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -129,6 +130,9 @@ impl Master {
             tls.follow();
         }
         let stop = watch::Sender::new(false);
+        // Ends with this function.
+        let mut beside = JoinSet::new();
+        beside.spawn(self.config.access.clone().follow());
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             // An error means that the sender is gone, and so is the server.
             let _ = stop.wait_for(|stop| *stop).await;

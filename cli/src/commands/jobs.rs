@@ -1,7 +1,8 @@
 //! `tally watch`, `result`, `rejects`, `cancel`, `delete` and `slaves`: one question to the
 //! master each.
 
-use tally_common::api::{JobState, LookQuery};
+use tally_common::api::{JobState, JobView, LookQuery};
+use tally_common::spec::KeyKind;
 
 use super::query;
 use super::submit::download;
@@ -10,6 +11,9 @@ use crate::client::{Client, File, succeeded};
 use crate::exit::Kind;
 use crate::output::{self, Target, show};
 use crate::progress::Progress;
+
+/// The columns of rejects that hold numbers: the line and the offset.
+const REJECTS: [bool; 2] = [true, true];
 
 pub(crate) async fn watch(args: &JobArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.master.dial()?).await?;
@@ -26,7 +30,9 @@ pub(crate) async fn result(args: ResultArgs, format: OutputFormat) -> anyhow::Re
     if partial || args.rows.are_some() {
         let query = LookQuery { partial, ..LookQuery::default() };
         let look = query::rows(&mut client, args.job, query, args.rows).await?;
-        return query::print(&look, format, Target::open(&args.out)?);
+        let job = client.get(args.job).await?;
+        let out = Target::open(&args.out)?.formula_safe(is_csv(&args, format)?, || plain(&job));
+        return query::print(&look, format, out);
     }
     let job = client.get(args.job).await?;
     succeeded(&job)?;
@@ -39,16 +45,35 @@ pub(crate) async fn result(args: ResultArgs, format: OutputFormat) -> anyhow::Re
         );
         return Err(Kind::JobFailed.error(message));
     }
-    download(&mut client, &job, &args.out).await
+    let out = Target::open(&args.out)?.formula_safe(args.formula_safe, || plain(&job));
+    download(&mut client, &job, out).await
+}
+
+/// Which columns of a result hold nothing but numbers and dates.
+fn plain(job: &JobView) -> Vec<bool> {
+    let keys = job.spec.group_by.iter().map(|key| key.kind != KeyKind::Text);
+    keys.chain(job.spec.aggregates.iter().map(|_| true)).collect()
+}
+
+/// Whether a CSV without formulas is wanted; it is a mistake to want one as JSON.
+fn is_csv(args: &DownloadArgs, format: OutputFormat) -> anyhow::Result<bool> {
+    if args.formula_safe && matches!(format, OutputFormat::Json) {
+        return Err(
+            Kind::Usage.error("--formula-safe is for CSV, and JSON is asked for".to_owned())
+        );
+    }
+    Ok(args.formula_safe)
 }
 
 pub(crate) async fn rejects(args: &DownloadArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.master.dial()?).await?;
     if args.rows.are_some() {
         let look = query::rejects(&mut client, args.job, args.rows).await?;
-        return query::print(&look, format, Target::open(&args.out)?);
+        let out = Target::open(&args.out)?;
+        let out = out.formula_safe(is_csv(args, format)?, || REJECTS.to_vec());
+        return query::print(&look, format, out);
     }
-    let mut target = Target::open(&args.out)?;
+    let mut target = Target::open(&args.out)?.formula_safe(args.formula_safe, || REJECTS.to_vec());
     client.download(File::Rejects, args.job, &mut target).await?;
     target.finish()
 }

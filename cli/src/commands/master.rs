@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::{TcpListener, UnixListener};
+use tracing::warn;
 
+use tally_master::access::{Access, AccessConfig, KeysFile, Tls, TokensFile};
 use tally_master::config::{Config, StoreUrl};
 use tally_master::grpc::Listener;
 use tally_master::server::Master;
@@ -23,20 +25,14 @@ use crate::log::say;
 
 pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    for address in [args.grpc, args.http] {
-        if !address.ip().is_loopback() && !args.insecure {
-            return Err(Kind::Usage.error(format!(
-                "listening on {address} would let anyone on the network read and delete jobs; \
-                 say --insecure to do it all the same"
-            )));
-        }
-    }
     // What makes no sense is found before anything is touched.
     #[cfg(feature = "broker")]
     let broker = args.broker.config()?;
     let tls = args.tls.load()?;
+    let access = guard(args, tls.as_ref())?;
     let _lock = lock(&args.data_dir)?;
     let mut config = Config::new(args.data_dir.clone());
+    config.access = Access::start(access)?;
     config.store = args.store.clone().map(StoreUrl);
     if let Some(threads) = args.merge_threads {
         config.merge_threads = threads as usize;
@@ -59,6 +55,8 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.max_uploads = args.max_uploads as usize;
     // An interval of nothing would never end.
     config.sweep = args.sweep.max(Duration::from_millis(10));
+    config.header_timeout = args.header_timeout.max(Duration::from_millis(10));
+    config.pace_window = args.pace_window.max(Duration::from_millis(10));
     #[cfg(feature = "broker")]
     {
         config.broker = broker;
@@ -77,6 +75,46 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     let (unix, _at) = socket.unzip();
     let grpc = Listener::from(grpc).with_unix(unix);
     Ok(master.serve(grpc, http, stop).await?)
+}
+
+/// Who may ask this master for what. A master that others can reach, and that asks for nothing, is one only if
+/// its operator says so.
+fn guard(args: &MasterArgs, tls: Option<&Tls>) -> anyhow::Result<AccessConfig> {
+    let mut access = AccessConfig::new(&args.data_dir);
+    if let Some(keys) = &args.keys {
+        access.keys = KeysFile::at(keys.clone());
+    }
+    if let Some(tokens) = &args.join_tokens {
+        access.tokens = TokensFile::at(tokens.clone());
+        access.make_tokens = false;
+    }
+    access.public_metrics = args.public_metrics;
+    if let Some(tls) = tls {
+        access.certificates = tls.client_scopes();
+    }
+    // Whoever names authorities wants to be shown certificates, on this machine, too.
+    let has_authorities = tls.is_some_and(Tls::knows_clients);
+    access.guarded = has_authorities;
+    let has_keys = !access.keys.list()?.is_empty();
+    let exposed = [args.grpc, args.http].into_iter().find(|address| !address.ip().is_loopback());
+    if let Some(address) = exposed {
+        access.guarded |= !args.insecure;
+        if access.guarded && !has_keys && !has_authorities {
+            return Err(Kind::Usage.error(format!(
+                "listening on {address} would let anyone on the network read and delete jobs, since there \
+                 are no keys; make one (tally keys create --data-dir {} --name admin --scope admin), name \
+                 those who vouch for certificates (--tls-client-ca), or say --insecure to do it all the same",
+                args.data_dir.display()
+            )));
+        }
+        if has_keys && tls.is_none() {
+            warn!(
+                "keys go over the network in clear text to {address}, unless something in front of this \
+                 master does TLS"
+            );
+        }
+    }
+    Ok(access)
 }
 
 /// The places that are watched: of the config file, and of the command line.

@@ -5,6 +5,7 @@ mod count;
 pub(crate) mod doctor;
 mod health;
 mod jobs;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod manual;
 mod master;
@@ -50,6 +51,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             runtime.shutdown_timeout(LAST_WAIT);
             ended
         }
+        Command::Keys(args) => keys::run(args, format),
         Command::Slave(args) => services()?.block_on(slave::run(args)),
         Command::Count(args) => services()?.block_on(count::run(&args)),
         Command::Preflight(args) => preflight::run(&args, format),

@@ -106,7 +106,7 @@ pub(super) async fn fetch(
 ) -> anyhow::Result<()> {
     let mut patience = Patience::new(retry_for);
     loop {
-        match download(client, job, out).await {
+        match download(client, job, Target::open(out)?).await {
             // What stdout has been given can not be taken back.
             Err(error)
                 if is_unreachable(&error)
@@ -123,8 +123,12 @@ pub(super) async fn fetch(
 }
 
 /// Downloads a result and makes sure that it is the one that the master wrote.
-pub(super) async fn download(client: &mut Client, job: &JobView, out: &Path) -> anyhow::Result<()> {
-    let mut target = Hashed { to: Target::open(out)?, hash: Sha256::new() };
+pub(super) async fn download(
+    client: &mut Client,
+    job: &JobView,
+    out: Target,
+) -> anyhow::Result<()> {
+    let mut target = Hashed { to: out, hash: Sha256::new() };
     client.download(client::File::Result, job.id, &mut target).await?;
     let Hashed { to, hash } = target;
     let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

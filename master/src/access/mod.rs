@@ -1,15 +1,32 @@
-//! Who may do what: what a caller shows of himself, and what that lets him do.
+//! Who may do what: what a caller shows of himself, and what that lets him do. The edges ask [`Access`] before
+//! anything else sees a request; nothing here knows what a route or a method does.
 
 mod certificate;
+mod file;
+mod guard;
+mod key;
+mod keys;
+mod random;
 mod scope;
+mod session;
 pub(crate) mod tls;
+mod tokens;
+mod watch;
+mod who;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use certificate::Certificate;
-pub use scope::{Scope, Scopes};
+pub use file::FileError;
+pub use guard::{Access, AccessConfig, AccessError, Credential, Need, Refusal};
+pub use key::{Key, KeyId, KeyLimits, Standing};
+pub use keys::{KeysError, KeysFile, NewKey};
+pub use scope::{NoScope, Scope, Scopes};
+pub use session::{Session, Sessions};
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use tokens::{TokensError, TokensFile};
+pub use who::Who;
 
 /// What a connection says of who is at its other end. The listeners put it into each request's extensions.
 #[derive(Clone, Debug, Default)]

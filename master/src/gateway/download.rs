@@ -16,6 +16,7 @@ use futures_util::stream;
 use tokio::task::spawn_blocking;
 
 use super::Answer;
+use super::formulas::Plain;
 use super::problem::Problem;
 use crate::formats::stream::start;
 use crate::formats::{Coding, Format, convert, negotiate};
@@ -30,7 +31,11 @@ pub(super) async fn csv(file: Download, what: &str, request: Request) -> Answer 
         (Some(result), "totals") => Some(format!("\"{}\"", result.sha256)),
         _ => None,
     };
-    as_it_lies(file, what, &request.into_parts().0, tag).await
+    let plain =
+        if what == "rejects" { Plain::of_rejects() } else { Plain::of_result(&file.job.spec) };
+    let mut response = as_it_lies(file, what, &request.into_parts().0, tag).await?;
+    response.extensions_mut().insert(plain);
+    Ok(response)
 }
 
 /// Sends a result in the form that the request names, or likes best.
@@ -38,6 +43,7 @@ pub(super) async fn result(file: Download, request: Request) -> Answer {
     // What is not looked at is the body, of which a GET has none.
     let (request, _) = request.into_parts();
     let headers = &request.headers;
+    let plain = Plain::of_result(&file.job.spec);
     let format = format(request.uri.query(), headers)?;
     let sha256 = file.job.result.as_ref().map(|result| result.sha256.clone()).unwrap_or_default();
     // A part of a file is a part of the CSV as it lies.
@@ -56,6 +62,7 @@ pub(super) async fn result(file: Download, request: Request) -> Answer {
     } else {
         converted(file, format, coding, &request, &tag).await?
     };
+    response.extensions_mut().insert(plain);
     let varies = HeaderValue::from_static("Accept, Accept-Encoding");
     response.headers_mut().insert(header::VARY, varies);
     Ok(response)

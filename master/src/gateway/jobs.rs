@@ -14,8 +14,11 @@ use tally_common::api::{
 };
 use tally_common::id::JobId;
 
+use super::formulas::{Plain, Wished};
 use super::look::{self, Asked};
-use super::openapi::{Any, JobPath, OfFile, OfInput, OfJob, OfState, Repeatable, SpecParams};
+use super::openapi::{
+    Any, FormulaSafe, JobPath, OfFile, OfInput, OfJob, OfState, Repeatable, SpecParams,
+};
 use super::problem::Problem;
 use super::submit::Submission;
 use super::{Answer, App, download, list, submit, upload};
@@ -279,6 +282,7 @@ pub(super) async fn cancel(State(jobs): App, id: Id) -> Answer {
         ("song" = Option<String>, Query, description = "Any group-by column, by its name: the value it has"),
         ("partial" = Option<bool>, Query, description = "What has been counted so far"),
         ("format" = Option<FormatName>, Query, description = "How it is written; else by Accept"),
+        FormulaSafe,
     ),
     responses(
         (status = 200, description = "The result, or with a limit or conditions some rows of it", content(
@@ -311,7 +315,12 @@ pub(super) async fn result(State(jobs): App, id: Id, request: Request) -> Answer
         }
         Asked::Look(query) => {
             let found = jobs.look(id, query).await?;
-            Ok(look::answer(&found, request.uri(), request.headers()))
+            let mut response = look::answer(&found, request.uri(), request.headers());
+            if request.extensions().get::<Wished>().is_some() {
+                let plain = Plain::of_result(&jobs.get(id).await?.spec);
+                response.extensions_mut().insert(plain);
+            }
+            Ok(response)
         }
     }
 }
@@ -338,6 +347,7 @@ pub(super) async fn summary(State(jobs): App, id: Id) -> Answer {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "So many only"),
         ("offset" = Option<u64>, Query, maximum = 9_223_372_036_854_775_807_i64,
             description = "Rejects that are passed over"),
+        FormulaSafe,
     ),
     responses(
         (status = 200, description = "The records that could not be counted, and why", content(
@@ -352,7 +362,9 @@ pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answe
     let id = job_id(id)?;
     if let Some((limit, offset)) = look::parse_page(request.uri().query())? {
         let found = jobs.rejects_page(id, limit, offset).await?;
-        return Ok(look::answer(&found, request.uri(), request.headers()));
+        let mut response = look::answer(&found, request.uri(), request.headers());
+        response.extensions_mut().insert(Plain::of_rejects());
+        return Ok(response);
     }
     let file = jobs.rejects(id).await?;
     download::csv(file, "rejects", request).await

@@ -1,8 +1,11 @@
 //! The HTTP edge: each route turns its request into one of the application's verbs, and the answer
 //! into a response. Conventions: `202` with `Location`, RFC 9457 problem+json for every error.
 
+mod access;
+mod bodies;
 mod download;
 mod events;
+mod formulas;
 mod health;
 mod ingests;
 mod jobs;
@@ -43,10 +46,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::jobs::Jobs;
 #[cfg(feature = "broker")]
 use crate::jobs::Wanted;
+use bodies::Bodies;
 use problem::Problem;
 use site::Site;
 use socket::Sockets;
@@ -63,15 +68,13 @@ pub async fn serve(
 ) -> io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
     let site = Site::new(loopback, &config.http_hosts);
-    let (app, sockets) = app(jobs, config.max_http_requests, site);
+    let (app, sockets) = app(jobs, config.max_http_requests, site, config.access.clone());
     let shutdown = async {
         shutdown.await;
         sockets.stop();
     };
-    let tls = config.tls.clone();
-    let app = if tls.is_some() { transport::only_by_tls(app) } else { app };
-    let limits = (config.max_connections, tls);
-    let served = listen::serve(listener, app, limits, shutdown).await;
+    let app = if config.tls.is_some() { transport::only_by_tls(app) } else { app };
+    let served = listen::serve(listener, app, config, shutdown).await;
     sockets.close().await;
     served
 }
@@ -79,12 +82,13 @@ pub async fn serve(
 /// All routes, for at most `max_requests` requests at a time. Public so that a test can call them
 /// without a socket.
 pub fn router(jobs: Jobs, max_requests: usize) -> Router {
-    app(jobs, max_requests, Site::default()).0
+    app(jobs, max_requests, Site::default(), Access::open()).0
 }
 
 /// The same, and the sockets that are open.
-fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
+fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, Sockets) {
     let places = Arc::new(Semaphore::new(max_requests));
+    let bodies = Bodies::new(&jobs, &places);
     let limit = from_fn(move |request: Request, next: Next| {
         let places = Arc::clone(&places);
         async move {
@@ -104,10 +108,14 @@ fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(formulas::guard))
         .layer(limit)
         .layer(from_fn(metrics::count))
         .with_state(jobs.clone());
     let (router, sockets) = socket::add(router, jobs);
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        access::check(access.clone(), request, next)
+    }));
     let router = router.layer(from_fn(move |request: Request, next: Next| {
         let checked = site.check(&request);
         async move {
@@ -116,6 +124,10 @@ fn app(jobs: Jobs, max_requests: usize, site: Site) -> (Router, Sockets) {
                 Err(problem) => problem.into_response(),
             }
         }
+    }));
+    // Around all else: whoever refuses a request, its body is read.
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        bodies.clone().answer(request, |request| next.run(request))
     }));
     let nosniff = HeaderValue::from_static("nosniff");
     let nosniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff);

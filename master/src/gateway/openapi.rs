@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
-use utoipa::{IntoParams, IntoResponses, OpenApi};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
 use super::problem::Problem;
 
@@ -19,6 +20,7 @@ use super::problem::Problem;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     components(schemas(Problem)),
+    modifiers(&Keys),
     tags(
         (name = "jobs", description = "Files to be counted"),
         (name = "results", description = "What came out, and what did not go in"),
@@ -31,16 +33,35 @@ use super::problem::Problem;
 )]
 pub(super) struct Api;
 
+/// The key that a guarded master wants, and an open one does not.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let key = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A key of tally keys create, where the master asks for one"));
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(key.build()));
+        let (none, key) =
+            (SecurityRequirement::default(), SecurityRequirement::new("key", [""; 0]));
+        api.security = Some(vec![none, key]);
+    }
+}
+
 /// The statuses that any request may be answered with, as problems.
-const ANY: &[u16] = &[400, 404, 405, 429, 500, 503];
+const ANY: &[u16] = &[400, 401, 403, 404, 405, 429, 500, 503];
 
 /// What a status means.
 fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request makes no sense, or its body broke off",
+        401 => "It is not known who asks: a guarded master wants a key",
+        403 => "Who asks may not do that, or a page of another site does",
         404 => "There is no such job, table, row or aggregate, or no such route",
         405 => "The method is not allowed",
         406 => "None of the formats that are accepted is there",
+        408 => "The body came too slowly while others waited; Retry-After says when to try again",
         409 => {
             "The job is not in the state that this needs, another request is in the way, or another table"
         }
@@ -95,15 +116,15 @@ problems! {
     /// A download.
     OfFile: [406, 409, 410, 416];
     /// An input.
-    OfInput: [409, 410, 411, 413, 415, 422, 507];
+    OfInput: [408, 409, 410, 411, 413, 415, 422, 507];
     /// A piece of an upload.
-    OfUpload: [409, 410, 412, 413, 415, 422, 423, 460, 507];
+    OfUpload: [408, 409, 410, 412, 413, 415, 422, 423, 460, 507];
     /// What a request about a table may be answered with.
-    OfTable: [507];
+    OfTable: [406, 507];
     /// A table that is declared.
-    OfDeclaration: [409, 413, 422, 507];
+    OfDeclaration: [408, 409, 413, 422, 507];
     /// Operations.
-    OfOperations: [413, 415, 507];
+    OfOperations: [408, 413, 415, 507];
     /// Changes of a table.
     OfChanges: [410];
 }
@@ -189,6 +210,17 @@ fn of_path(name: &str, description: &str, schema: ObjectBuilder) -> Parameter {
 fn named(name: &str, description: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String);
     of_path(name, description, schema.pattern(Some("^[a-z][a-z0-9_]{0,62}$")))
+}
+
+/// The wish for a CSV in which a spreadsheet finds no formulas.
+pub(super) struct FormulaSafe;
+
+impl IntoParams for FormulaSafe {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description =
+            "Of a CSV: texts that a spreadsheet would take for formulas begin with an apostrophe";
+        vec![parameter("formula_safe", description, Type::Boolean)]
+    }
 }
 
 /// The `{table}` of a path.

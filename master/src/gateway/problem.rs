@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 use tally_common::id::JobId;
 use tally_common::spec::SpecError;
 
+use crate::access::Refusal;
 use crate::jobs::JobsError;
+use crate::pace::TooSlow;
 use crate::spool::InputError;
 use crate::store::StoreError;
 
@@ -87,6 +89,28 @@ impl Problem {
         Self::new(status, "upload-broke-off", title, detail.into())
     }
 
+    /// A body that did not come: since it came too slowly, or for another reason.
+    pub(super) fn of_body(
+        error: &(dyn std::error::Error + 'static),
+        otherwise: impl FnOnce() -> Self,
+    ) -> Self {
+        TooSlow::among(error).map_or_else(otherwise, |slow| Self::too_slow(slow.to_string()))
+    }
+
+    pub(super) fn too_slow(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::REQUEST_TIMEOUT, "The body came too slowly");
+        Self::new(status, "too-slow", title, detail.into())
+    }
+
+    /// The same of an upload that can go on.
+    pub(super) fn may_go_on(mut self, detail: &str) -> Self {
+        if self.status == StatusCode::REQUEST_TIMEOUT.as_u16() {
+            self.detail = format!("{}; {detail}", self.detail);
+            return self;
+        }
+        Self::upload_broke_off(detail)
+    }
+
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
         let (status, title) = (StatusCode::PAYLOAD_TOO_LARGE, "The input is too large");
         Self::new(status, "too-large", title, detail.into())
@@ -130,12 +154,17 @@ impl IntoResponse for Problem {
         }
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
+        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
             // Not all of the body may have been read: a next request behind it would get no answer.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         let later = [
+            StatusCode::REQUEST_TIMEOUT,
             StatusCode::TOO_MANY_REQUESTS,
             StatusCode::SERVICE_UNAVAILABLE,
             StatusCode::INSUFFICIENT_STORAGE,
@@ -232,6 +261,22 @@ impl From<JobsError> for Problem {
             JobsError::Tables(error) => error.into(),
             JobsError::Store(error) => Self::store(&error),
             JobsError::Io(error) => Self::storage(&error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Unauthenticated { .. } => {
+                let (status, title) = (StatusCode::UNAUTHORIZED, "It is not known who asks");
+                Self::new(status, "unauthenticated", title, detail)
+            }
+            Refusal::NotAllowed { .. } | Refusal::NotByPage { .. } => {
+                let (status, title) = (StatusCode::FORBIDDEN, "Who asks may not do that");
+                Self::new(status, "not-allowed", title, detail)
+            }
         }
     }
 }

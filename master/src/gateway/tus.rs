@@ -252,9 +252,9 @@ async fn take(
     }
     let durable = upload.pause().await?;
     match broken {
-        Some(_) => {
+        Some(problem) => {
             let detail = format!("the upload of job {job} can go on at byte {durable}");
-            Err(Problem::upload_broke_off(detail))
+            Err(problem.may_go_on(&detail))
         }
         None => {
             // Whether there is a job to go on with is better known now than when it is tried.

@@ -160,7 +160,7 @@ fn waits(request: &Request) -> bool {
 }
 
 /// Reads a body that is of no use, unless it is not sent before the answer is there.
-async fn drain_request(request: Request) {
+pub(super) async fn drain_request(request: Request) {
     if !waits(&request) {
         drain(&mut Body::into_data_stream(request.into_body())).await;
     }
@@ -170,7 +170,7 @@ async fn drain_request(request: Request) {
 pub(super) async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
     match timeout(BODY_TIMEOUT, body.next()).await {
         Ok(Some(Ok(data))) => Ok(Some(data)),
-        Ok(Some(Err(error))) => Err(broke_off(&error)),
+        Ok(Some(Err(error))) => Err(Problem::of_body(&error, || broke_off(&error))),
         Ok(None) => Ok(None),
         Err(_) => Err(broke_off(&format!("no byte came for {} s", BODY_TIMEOUT.as_secs()))),
     }
@@ -250,7 +250,7 @@ async fn drain_part(part: &mut Field<'_>, drained: &mut usize) {
 async fn next_of(part: &mut Field<'_>) -> Result<Option<Bytes>, Problem> {
     match timeout(BODY_TIMEOUT, part.chunk()).await {
         Ok(Ok(data)) => Ok(data),
-        Ok(Err(error)) => Err(broke_off(&error)),
+        Ok(Err(error)) => Err(Problem::of_body(&error, || broke_off(&error))),
         Err(_) => Err(broke_off(&"no byte came for too long")),
     }
 }
@@ -385,5 +385,7 @@ fn broke_off(error: &dyn std::fmt::Display) -> Problem {
 }
 
 pub(super) fn unreadable(error: &MultipartError) -> Problem {
-    Problem::bad_request(format!("the form can not be read: {}", error.body_text()))
+    Problem::of_body(error, || {
+        Problem::bad_request(format!("the form can not be read: {}", error.body_text()))
+    })
 }

@@ -1,5 +1,7 @@
 //! The methods that carry bulk bytes, by [`frames`](tally_proto::frames) instead of generated code.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
@@ -13,6 +15,7 @@ use tally_proto::frames::{Incoming, Shape, path, request, respond, respond_once}
 use super::cluster::ClusterService;
 use super::jobs::JobsService;
 use super::stream::Frames;
+use crate::pace::{Paced, TooSlow};
 
 /// Adds them to what is served; a path of its own goes before a service's.
 pub(super) fn add(router: Router, jobs: JobsService, cluster: ClusterService) -> Router {
@@ -43,6 +46,14 @@ async fn return_partial(State(slaves): State<ClusterService>, sent: Request) -> 
 }
 
 async fn submit(State(clients): State<JobsService>, sent: Request) -> impl IntoResponse {
+    let jobs = clients.0.clone();
+    let window = jobs.config().pace_window;
+    let scarce = Arc::new(move || jobs.uploads_are_full());
+    let sent = sent.map(|body| {
+        axum::body::Body::new(Paced::new(body, window, scarce, |slow: TooSlow| {
+            Status::deadline_exceeded(slow.to_string()).into()
+        }))
+    });
     respond_once(clients.take_in(frames(sent, Shape::HEADER_AND_DATA)).await)
 }
 

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::net::{TcpListener, UnixListener};
@@ -32,10 +33,12 @@ impl Listener {
         Self { unix, ..self }
     }
 
-    /// The connections that come in, at most so many at a time, those included that are still shaking hands.
+    /// The connections that come in, at most so many at a time, those included that are still shaking hands. Each has to
+    /// begin within `patience`.
     pub(super) fn incoming(
         self,
         most: usize,
+        patience: Duration,
         tls: Option<Tls>,
     ) -> impl Stream<Item = io::Result<Connection>> {
         let places = Arc::new(Semaphore::new(most));
@@ -68,7 +71,8 @@ impl Listener {
                 made.right_future()
             }
         });
-        made.buffer_unordered(most).filter_map(ready)
+        let made = made.buffer_unordered(most).filter_map(ready);
+        made.map(move |made| made.map(|made| made.that_begins_within(patience)))
     }
 }
 

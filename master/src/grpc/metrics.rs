@@ -114,7 +114,7 @@ fn name(code: &[u8]) -> &'static str {
 }
 
 /// The methods that there are, as `package.Service/Method`.
-fn methods() -> &'static HashSet<String> {
+pub(super) fn methods() -> &'static HashSet<String> {
     static METHODS: OnceLock<HashSet<String>> = OnceLock::new();
     METHODS.get_or_init(|| {
         let sets = [tally_proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];

@@ -1,6 +1,7 @@
 //! The gRPC edge: each method turns its request into one of the application's verbs, and the answer
 //! into a reply.
 
+mod access;
 mod bulk;
 mod cluster;
 mod errors;
@@ -14,7 +15,8 @@ mod watch;
 
 use std::future::Future;
 
-use axum::middleware::from_fn;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
@@ -36,6 +38,14 @@ use crate::jobs::Jobs;
 /// Streams that one client may have open at a time.
 const MAX_STREAMS: u32 = 4096;
 
+/// Streams of one connection that the client has taken back before they were looked at, and those that were
+/// reset because of what it sent: with more of either it is put out ("rapid reset", CVE-2023-44487 and the like).
+/// One who follows a thousand jobs and leaves takes back those that are under way, which have been looked at.
+const MAX_RESETS: (usize, usize) = (128, 256);
+
+/// Largest headers of a call, in bytes.
+const MAX_HEADER_BYTES: u32 = 64 << 10;
+
 /// Serves gRPC on `listener`, until `shutdown` resolves, then lets calls under way end.
 ///
 /// # Errors
@@ -47,7 +57,8 @@ pub async fn serve(
     config: &Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = listener.incoming(config.max_connections, config.tls.clone());
+    let incoming =
+        listener.incoming(config.max_connections, config.header_timeout, config.tls.clone());
     let (routes, health) = services(jobs, cluster, config).await;
     let shutdown = async move {
         shutdown.await;
@@ -62,6 +73,9 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(HTTP2_FRAME)
         .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_pending_accept_reset_streams(Some(MAX_RESETS.0))
+        .http2_max_local_error_reset_streams(Some(MAX_RESETS.1))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_routes(routes)
@@ -106,5 +120,9 @@ async fn services(jobs: Jobs, cluster: Cluster, config: &Config) -> (Routes, Hea
     let routes = Routes::new(health_service).add_service(reflection);
     let routes = routes.add_service(cluster).add_service(jobs).add_service(tables);
     let routes = bulk::add(routes.into_axum_router(), of_jobs, of_cluster);
-    (routes.layer(from_fn(metrics::count)).into(), health)
+    let access = config.access.clone();
+    let routes = routes
+        .layer(from_fn(move |call: Request, next: Next| access::check(access.clone(), call, next)))
+        .layer(from_fn(metrics::count));
+    (routes.into(), health)
 }

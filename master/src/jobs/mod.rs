@@ -255,6 +255,11 @@ impl Jobs {
         &self.consumed
     }
 
+    /// Whether all places for uploads are taken.
+    pub(crate) fn uploads_are_full(&self) -> bool {
+        self.uploads.available_permits() == 0
+    }
+
     /// What the master was started with.
     pub(crate) fn config(&self) -> &Config {
         &self.config

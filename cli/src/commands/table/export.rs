@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use tally_common::spec::KeyKind;
 use tally_proto::v1::value::Value as Wire;
 
 use super::print::record;
@@ -20,12 +21,17 @@ pub(super) struct ExportArgs {
     /// Where it goes; - is stdout
     #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "-")]
     out: PathBuf,
+    /// For spreadsheets: texts that they would take for formulas begin with an apostrophe
+    #[arg(long)]
+    formula_safe: bool,
 }
 
 pub(super) async fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut client = Tables::connect(&args.master.dial()?).await?;
+    let table = client.get(&args.table).await?;
+    let plain = || table.columns.iter().map(|column| column.kind != KeyKind::Text).collect();
     let mut replies = client.scan(&args.table).await?;
-    let mut out = Target::open(&args.out)?;
+    let mut out = Target::open(&args.out)?.formula_safe(args.formula_safe, plain);
     let mut csv = Vec::new();
     while let Some(reply) = replies.message().await.map_err(|status| refusal(&status))? {
         if !reply.columns.is_empty() {

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -11,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::access::Peer;
+use crate::greeting::{Greeting, HEADER_TIMEOUT};
 
 /// What bytes go through.
 #[derive(Debug)]
@@ -26,12 +28,19 @@ pub(crate) enum Socket {
 pub(crate) struct Connection {
     socket: Socket,
     peer: Peer,
+    greeting: Greeting,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     pub(crate) fn new(socket: Socket, peer: Peer, place: OwnedSemaphorePermit) -> Self {
-        Self { socket, peer, _place: place }
+        let greeting = Greeting::within(HEADER_TIMEOUT);
+        Self { socket, peer, greeting, _place: place }
+    }
+
+    /// The same, which is closed where its client does not begin within `patience`.
+    pub(crate) fn that_begins_within(self, patience: Duration) -> Self {
+        Self { greeting: Greeting::within(patience), ..self }
     }
 
     /// Who is at its other end.
@@ -66,7 +75,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        of_socket!(self, poll_read, context, buffer)
+        let Self { socket, greeting, .. } = self.get_mut();
+        match socket {
+            Socket::Tcp(socket) => greeting.poll_read(Pin::new(socket), context, buffer),
+            Socket::Tls(socket) => greeting.poll_read(Pin::new(socket), context, buffer),
+            Socket::Unix(socket) => greeting.poll_read(Pin::new(socket), context, buffer),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 
 use tally_common::api::AggregatePage;
 
-use super::super::openapi::{AggregatePath, OfTable};
+use super::super::openapi::{AggregatePath, FormulaSafe, OfTable};
 use super::super::{Answer, App};
 use super::parameters;
 use super::text::{Form, csv, page_of};
@@ -26,6 +26,7 @@ use super::text::{Form, csv, page_of};
             minimum = 1, maximum = 10_000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("format" = Option<String>, Query, description = "json or csv; else as Accept says"),
+        FormulaSafe,
     ),
     responses(
         (status = 200, description = "A page of groups", content(

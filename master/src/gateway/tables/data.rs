@@ -11,7 +11,8 @@ use futures_util::stream::unfold;
 use tally_common::table::{Row, Table, Value};
 use tally_common::value::{format_date, write_integer, write_text};
 
-use super::super::openapi::{OfTable, TablePath};
+use super::super::formulas::Plain;
+use super::super::openapi::{FormulaSafe, OfTable, TablePath};
 use super::super::problem::Problem;
 use super::super::{Answer, App};
 use super::Name;
@@ -33,6 +34,7 @@ const KEPT_TABLE: &str = "products";
     params(
         TablePath,
         ("format" = Option<String>, Query, description = "csv, json or jsonl; else as Accept says"),
+        FormulaSafe,
     ),
     responses(
         (status = 200, description = "All rows in the order of their keys, of one moment", content(
@@ -58,6 +60,7 @@ pub(super) async fn data(State(jobs): App, name: Name, request: Request) -> Answ
     params(
         ("table" = Option<String>, Query, description = "The table; products where it is not given"),
         ("format" = Option<String>, Query, description = "csv, json or jsonl; else as Accept says"),
+        FormulaSafe,
     ),
     responses(
         (status = 200, description = "All rows in the order of their keys, of one moment", content(
@@ -89,6 +92,7 @@ fn form(request: &Request, known: &[&str]) -> Result<Form, Problem> {
 
 async fn send(jobs: &Jobs, name: &str, form: Form) -> Result<Response, Problem> {
     let table = jobs.tables().table(name)?;
+    let plain = Plain::of_table(&table);
     let Some(pieces) = edge::send(jobs.tables(), name, Written::new(table, form)).await? else {
         return Err(Problem::busy("as many tables are being read as may be at a time"));
     };
@@ -98,6 +102,7 @@ async fn send(jobs: &Jobs, name: &str, form: Form) -> Result<Response, Problem> 
         Some((piece, pieces))
     });
     let mut response = Body::from_stream(body).into_response();
+    response.extensions_mut().insert(plain);
     attach(&mut response, form, name);
     Ok(response)
 }

@@ -113,7 +113,10 @@ pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Problem> {
         let piece = match timeout(BODY_TIMEOUT, pieces.next()).await {
             Ok(Some(Ok(piece))) => piece,
             Ok(None) => break,
-            Ok(Some(Err(error))) => return Err(Problem::upload_broke_off(error.to_string())),
+            Ok(Some(Err(error))) => {
+                let broken = || Problem::upload_broke_off(error.to_string());
+                return Err(Problem::of_body(&error, broken));
+            }
             Err(_) => {
                 let seconds = BODY_TIMEOUT.as_secs();
                 return Err(Problem::upload_broke_off(format!("no byte came for {seconds} s")));

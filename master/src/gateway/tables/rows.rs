@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use tally_common::api::{ChangeView, RowView, RowsPage};
 
 use super::super::download::is_known;
-use super::super::openapi::{OfTable, RowPath, TablePath};
+use super::super::openapi::{FormulaSafe, OfTable, RowPath, TablePath};
 use super::super::{Answer, App};
 use super::text::{Form, csv, page_of};
 use super::{Name, parameters};
@@ -37,6 +37,7 @@ pub(super) struct RowHistory {
             minimum = 1, maximum = 10_000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("format" = Option<String>, Query, description = "json or csv; else as Accept says"),
+        FormulaSafe,
     ),
     responses(
         (status = 200, description = "A page of rows", content(

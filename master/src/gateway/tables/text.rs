@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use tally_common::value::write_text;
 
+use super::super::formulas::Plain;
 use super::super::problem::Problem;
 use super::parameters::pairs;
 
@@ -108,6 +109,7 @@ where
     R: Iterator<Item = &'a Json>,
 {
     let mut text = Vec::new();
+    let mut plain = vec![true; columns.len()];
     header(columns.iter().copied(), &mut text);
     for row in rows {
         for (i, value) in row.enumerate() {
@@ -116,13 +118,18 @@ where
             }
             match value {
                 Json::Null => {}
-                Json::String(value) => write_text(value.as_bytes(), &mut text),
+                Json::String(value) => {
+                    plain.get_mut(i).into_iter().for_each(|plain| *plain = false);
+                    write_text(value.as_bytes(), &mut text);
+                }
                 other => write_text(other.to_string().as_bytes(), &mut text),
             }
         }
         text.push(b'\n');
     }
-    text.into_response()
+    let mut response = text.into_response();
+    response.extensions_mut().insert(Plain(plain));
+    response
 }
 
 /// The header of a CSV.

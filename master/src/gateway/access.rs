@@ -1,0 +1,185 @@
+//! Who may ask for what: of every request, whatever answers it, before anything of its body is read.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
+use tokio::time::timeout;
+
+use super::problem::Problem;
+use super::socket;
+use super::upload::drain_request;
+use crate::access::{Access, Need, Peer, Refusal, Who};
+
+/// What each route needs, by its method and pattern. A route that is not here does not pass its test.
+const NEEDS: &[(&str, &str, Need)] = &[
+    ("GET", "/", Need::Nothing),
+    ("GET", "/ui/{*path}", Need::Nothing),
+    ("GET", "/session", Need::Nothing),
+    ("POST", "/session", Need::Nothing),
+    ("DELETE", "/session", Need::Nothing),
+    ("GET", "/healthz", Need::Nothing),
+    ("GET", "/readyz", Need::Nothing),
+    ("GET", "/health", Need::Metrics),
+    ("GET", "/metrics", Need::Metrics),
+    ("GET", "/docs/http.md", Need::Nothing),
+    ("GET", "/openapi.json", Need::Nothing),
+    ("GET", "/api/v1/jobs", Need::READ),
+    ("POST", "/api/v1/jobs", Need::SUBMIT),
+    ("GET", "/api/v1/jobs/{id}", Need::READ),
+    ("DELETE", "/api/v1/jobs/{id}", Need::ADMIN),
+    ("POST", "/api/v1/jobs/{id}/cancel", Need::SUBMIT),
+    ("POST", "/api/v1/jobs/{id}/repairs", Need::SUBMIT),
+    ("GET", "/api/v1/jobs/{id}/tasks", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/history", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/events", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/result", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/result/summary", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/rejects", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/receipt", Need::READ),
+    ("GET", "/api/v1/jobs/{id}/input", Need::READ),
+    // It takes as much of a file as a submission begins with.
+    ("POST", "/api/v1/preflight", Need::SUBMIT),
+    // What the protocol can do: asked before there is a key to be shown.
+    ("OPTIONS", "/api/v1/uploads", Need::Nothing),
+    ("OPTIONS", "/api/v1/uploads/{id}", Need::Nothing),
+    ("POST", "/api/v1/uploads", Need::SUBMIT),
+    ("HEAD", "/api/v1/uploads/{id}", Need::SUBMIT),
+    ("PATCH", "/api/v1/uploads/{id}", Need::SUBMIT),
+    ("DELETE", "/api/v1/uploads/{id}", Need::SUBMIT),
+    ("GET", "/api/v1/slaves", Need::READ),
+    ("GET", "/api/v1/cluster", Need::READ),
+    ("GET", "/api/v1/events", Need::READ),
+    ("GET", "/api/v1/sources", Need::READ),
+    ("GET", "/api/v1/sources/{name}", Need::READ),
+    ("POST", "/api/v1/sources/{name}/poll", Need::SUBMIT),
+    ("GET", "/api/v1/tables", Need::READ),
+    ("POST", "/api/v1/tables", Need::ADMIN),
+    ("GET", "/api/v1/tables/{table}", Need::READ),
+    ("DELETE", "/api/v1/tables/{table}", Need::ADMIN),
+    ("POST", "/api/v1/tables/{table}/recount", Need::ADMIN),
+    ("POST", "/api/v1/tables/{table}/ingests", Need::SUBMIT),
+    ("POST", "/api/v1/tables/{table}/operations", Need::SUBMIT),
+    ("GET", "/api/v1/tables/{table}/rows", Need::READ),
+    ("GET", "/api/v1/tables/{table}/rows/{key}", Need::READ),
+    ("GET", "/api/v1/tables/{table}/rows/{key}/history", Need::READ),
+    ("GET", "/api/v1/tables/{table}/aggregates/{aggregate}", Need::READ),
+    ("GET", "/api/v1/tables/{table}/changes", Need::READ),
+    ("GET", "/api/v1/tables/{table}/data", Need::READ),
+    ("POST", "/jobs/count/", Need::SUBMIT),
+    ("GET", "/jobs/{id}/result/", Need::READ),
+    ("GET", "/data", Need::READ),
+];
+
+/// How long a body is read that is of no use: see [`drain_request`].
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What a request needs. A path that there is not needs as much as any other, so that nobody is told what there
+/// is; and a route that was forgotten above is not open.
+fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
+    static BY_ROUTE: OnceLock<HashMap<(&str, &str), Need>> = OnceLock::new();
+    let needs = BY_ROUTE.get_or_init(|| {
+        NEEDS.iter().map(|(method, route, need)| ((*method, *route), *need)).collect()
+    });
+    let Some(route) = route else {
+        return Need::READ;
+    };
+    let known = |method| needs.get(&(method, route)).copied();
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    // A HEAD is answered as a GET is, unless it has a meaning of its own.
+    let of_head = || if *method == Method::HEAD { known("GET") } else { None };
+    match known(method.as_str()).or_else(of_head) {
+        Some(need) => need,
+        // The pages that show the description.
+        None if reads && (route == "/docs" || route.starts_with("/docs/")) => Need::Nothing,
+        // Socket.IO reads whatever its method is, and has no route.
+        None if reads || path.starts_with(socket::PATH) => Need::READ,
+        None => Need::ADMIN,
+    }
+}
+
+/// Lets a request by whose sender may make it, and says to what answers it who that is.
+pub(super) async fn check(access: Access, mut request: Request, next: Next) -> Response {
+    match admit(&access, &request) {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+        Err(refusal) => refuse(refusal, request).await,
+    }
+}
+
+fn admit(access: &Access, request: &Request) -> Result<Who, Refusal> {
+    let route = request.extensions().get::<MatchedPath>();
+    let need = need(request.method(), route.map(MatchedPath::as_str), request.uri().path());
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let who = access.admit(request.headers(), &peer, need)?;
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        && !matches!(need, Need::READ | Need::Nothing);
+    match &who {
+        // A cookie is sent whoever's page asks; what this header says only our own pages know.
+        Who::Session(session) if changes && !session.may_change(request.headers()) => {
+            Err(Refusal::NotByPage { who })
+        }
+        _ => Ok(who),
+    }
+}
+
+async fn refuse(refusal: Refusal, request: Request) -> Response {
+    let has_body = !request.body().is_end_stream();
+    if has_body {
+        // Most clients look for an answer only when they have sent everything.
+        let _ = timeout(DRAIN, drain_request(request)).await;
+    }
+    let mut answer = Problem::from(refusal).into_response();
+    if has_body {
+        // Not all of it may have been read: a next request behind it would get no answer.
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_that_is_described_says_what_it_needs() {
+        let needs: HashSet<(&str, &str)> =
+            NEEDS.iter().map(|(method, route, _)| (*method, *route)).collect();
+        assert_eq!(needs.len(), NEEDS.len(), "a route is there twice");
+        let (_, api) = super::super::routes().split_for_parts();
+        let api = serde_json::to_value(&api).unwrap();
+        let mut described = 0;
+        for (path, item) in api["paths"].as_object().unwrap() {
+            for method in item.as_object().unwrap().keys() {
+                let method = method.to_uppercase();
+                assert!(needs.contains(&(&method, path)), "{method} {path} says nothing");
+                described += 1;
+            }
+        }
+        assert!(described > 40, "{described}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_open() {
+        let need = |method, route, path| super::need(&method, route, path);
+        assert_eq!(need(Method::GET, None, "/x"), Need::READ);
+        assert_eq!(need(Method::POST, None, "/socket.io/"), Need::READ);
+        let jobs = "/api/v1/jobs";
+        assert_eq!(need(Method::HEAD, Some(jobs), jobs), Need::READ);
+        assert_eq!(need(Method::PUT, Some(jobs), jobs), Need::ADMIN);
+        assert_eq!(need(Method::GET, Some("/new"), "/new"), Need::READ);
+        assert_eq!(need(Method::POST, Some("/new"), "/new"), Need::ADMIN);
+        assert_eq!(need(Method::GET, Some("/docs/{*rest}"), "/docs/x"), Need::Nothing);
+        assert_eq!(need(Method::POST, Some("/docs/{*rest}"), "/docs/x"), Need::ADMIN);
+    }
+}

@@ -1,0 +1,123 @@
+//! Who may call which method: asked of every call, whatever serves it, before anything of it is read.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::access::{Access, Need, Peer, Refusal};
+
+/// What each method needs. A method that is not here does not pass its test.
+const NEEDS: &[(&str, Need)] = &[
+    // Probes have no key, and it says nothing but whether the master serves.
+    ("grpc.health.v1.Health/Check", Need::Nothing),
+    ("grpc.health.v1.Health/Watch", Need::Nothing),
+    ("grpc.health.v1.Health/List", Need::Nothing),
+    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Need::READ),
+    ("tally.v1.Cluster/Join", Need::JOIN),
+    ("tally.v1.Cluster/StreamTask", Need::JOIN),
+    ("tally.v1.Cluster/ReturnPartial", Need::JOIN),
+    ("tally.v1.Jobs/Submit", Need::SUBMIT),
+    ("tally.v1.Jobs/FindUpload", Need::SUBMIT),
+    ("tally.v1.Jobs/Get", Need::READ),
+    ("tally.v1.Jobs/List", Need::READ),
+    ("tally.v1.Jobs/Watch", Need::READ),
+    ("tally.v1.Jobs/Result", Need::READ),
+    ("tally.v1.Jobs/Rejects", Need::READ),
+    ("tally.v1.Jobs/GetReceipt", Need::READ),
+    ("tally.v1.Jobs/Input", Need::READ),
+    ("tally.v1.Jobs/Cancel", Need::SUBMIT),
+    ("tally.v1.Jobs/Delete", Need::ADMIN),
+    ("tally.v1.Jobs/Slaves", Need::READ),
+    ("tally.v1.Jobs/Look", Need::READ),
+    ("tally.v1.Jobs/RejectsPage", Need::READ),
+    ("tally.v1.Jobs/Summary", Need::READ),
+    ("tally.v1.Jobs/Tasks", Need::READ),
+    ("tally.v1.Jobs/History", Need::READ),
+    ("tally.v1.Jobs/Cluster", Need::READ),
+    ("tally.v1.Jobs/WatchCluster", Need::READ),
+    ("tally.v1.Tables/Create", Need::ADMIN),
+    ("tally.v1.Tables/List", Need::READ),
+    ("tally.v1.Tables/Get", Need::READ),
+    ("tally.v1.Tables/Drop", Need::ADMIN),
+    ("tally.v1.Tables/Apply", Need::SUBMIT),
+    ("tally.v1.Tables/Row", Need::READ),
+    ("tally.v1.Tables/Rows", Need::READ),
+    ("tally.v1.Tables/Scan", Need::READ),
+    ("tally.v1.Tables/Aggregate", Need::READ),
+    ("tally.v1.Tables/History", Need::READ),
+    ("tally.v1.Tables/Watch", Need::READ),
+    ("tally.v1.Tables/Recount", Need::ADMIN),
+];
+
+/// What a method needs. One that there is not needs as much as any: whoever may do nothing here is not told what
+/// there is, and a method that was forgotten above is not open.
+fn need(method: &str) -> Need {
+    static BY_METHOD: OnceLock<HashMap<&str, Need>> = OnceLock::new();
+    let needs = BY_METHOD.get_or_init(|| NEEDS.iter().copied().collect());
+    needs.get(method).copied().unwrap_or(Need::ADMIN)
+}
+
+/// Lets a call by whose sender may make it, and says to what serves it who that is.
+pub(super) async fn check(access: Access, mut call: Request, next: Next) -> Response {
+    let need = need(call.uri().path().trim_start_matches('/'));
+    let peer = call.extensions().get::<Peer>().cloned().unwrap_or_default();
+    match access.admit(call.headers(), &peer, need) {
+        Ok(who) => {
+            call.extensions_mut().insert(who);
+            next.run(call).await
+        }
+        Err(refusal) => Status::from(refusal).into_http::<Body>(),
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, reason) = match &refusal {
+            Refusal::Unauthenticated { .. } => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            Refusal::NotAllowed { .. } | Refusal::NotByPage { .. } => {
+                (Code::PermissionDenied, "NOT_ALLOWED")
+            }
+        };
+        let wanted = refusal.wanted().map(|scope| ("scope".to_owned(), scope.to_string()));
+        let wanted: HashMap<_, _> = wanted.into_iter().collect();
+        let details = ErrorDetails::with_error_info(reason, "tally", wanted);
+        Self::with_error_details(code, refusal.to_string(), details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::metrics::methods;
+    use super::*;
+
+    #[test]
+    fn every_method_says_what_it_needs() {
+        let needs: HashSet<&str> = NEEDS.iter().map(|(method, _)| *method).collect();
+        assert_eq!(needs.len(), NEEDS.len(), "a method is there twice");
+        for method in methods() {
+            assert!(needs.contains(method.as_str()), "{method} says nothing");
+        }
+        for method in needs {
+            assert!(
+                methods().contains(method) || method.starts_with("grpc.reflection."),
+                "{method} is none"
+            );
+        }
+    }
+
+    #[test]
+    fn slaves_may_do_what_slaves_do_and_no_client_may() {
+        for (method, need) in NEEDS {
+            assert_eq!(*need == Need::JOIN, method.starts_with("tally.v1.Cluster/"), "{method}");
+        }
+        assert_eq!(super::need("tally.v1.Jobs/Invented"), Need::ADMIN);
+    }
+}
