@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import ssl
 import subprocess
 import tempfile
 import time
@@ -61,7 +62,7 @@ class Cluster:
         for number in range(1, slaves + 1):
             name = f"slave {number}"
             self._spawn(name, ["--master", self.url, "--workers", "1", "--name", name, *self.of_slave()])
-        self._wait("the slaves to join", lambda: joined(http) == slaves)
+        self._wait("the slaves to join", lambda: joined(http, self.trust()) == slaves)
 
     def of_master(self) -> list:
         """Further arguments of the master."""
@@ -74,6 +75,10 @@ class Cluster:
     def of_submit(self) -> list:
         """Further arguments of the client."""
         return []
+
+    def trust(self) -> ssl.SSLContext | None:
+        """How the master's HTTP is asked."""
+        return None
 
     def _address(self) -> str:
         return self._said("master", "gRPC on ")
@@ -158,8 +163,38 @@ class Nearby(InPlace):
         return self.folder / "socket"
 
 
-def joined(http: str) -> int:
+class MutualTls(Cluster):
+    """All three by TLS, each with a certificate of its own that the other end verifies."""
+
+    key, label = "tls", "the same by mutual TLS, "
+
+    def _start(self, slaves: int) -> None:
+        for made in (["ca"], ["server", "localhost", "127.0.0.1"], ["client", "all", "--scope", "join,admin"]):
+            subprocess.run([self.tally, "certs", *made, "--dir", self._certs()], check=True, capture_output=True)
+        super()._start(slaves)
+
+    def _certs(self) -> Path:
+        return self.folder / "certs"
+
+    def of_master(self) -> list:
+        pair = ["--tls-cert", self._certs() / "localhost.pem", "--tls-key", self._certs() / "localhost.key"]
+        return [*pair, "--tls-client-ca", self._certs() / "ca.pem"]
+
+    def of_slave(self) -> list:
+        pair = ["--tls-cert", self._certs() / "all.pem", "--tls-key", self._certs() / "all.key"]
+        return [*pair, "--tls-ca", self._certs() / "ca.pem"]
+
+    def of_submit(self) -> list:
+        return self.of_slave()
+
+    def trust(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self._certs() / "ca.pem"))
+        context.load_cert_chain(self._certs() / "all.pem", self._certs() / "all.key")
+        return context
+
+
+def joined(http: str, trust: ssl.SSLContext | None) -> int:
     """Slaves that the master knows."""
-    with urllib.request.urlopen(f"{http}/api/v1/slaves", timeout=START_SECONDS) as answer:
+    with urllib.request.urlopen(f"{http}/api/v1/slaves", timeout=START_SECONDS, context=trust) as answer:
         slaves = json.load(answer)
     return len(slaves["slaves"] if isinstance(slaves, dict) else slaves)

@@ -85,6 +85,8 @@ class Node:
         self.addresses = SUBNET.hosts()
         self.address = str(next(self.addresses))
         self.pods: list[Pod] = []
+        # What Secrets hold, by name and key.
+        self.secrets: dict[str, dict[str, bytes]] = {}
         sh("ip", "netns", "add", self.name)
         self.ip("link", "set", "lo", "up")
         self.ip("link", "add", "pods", "type", "bridge")
@@ -118,10 +120,9 @@ class Node:
     def python(self, *args: object, within: str | None = None) -> subprocess.CompletedProcess[str]:
         return sh("ip", "netns", "exec", within or self.name, sys.executable, *args, check=False)
 
-    def fetch(self, url: str) -> str | None:
+    def fetch(self, url: str, key: str | None = None) -> str | None:
         """A page, as the node or Prometheus would fetch it; nothing where it is not 200."""
-        code = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=5).read())"
-        done = self.python("-c", code, url)
+        done = self.python(HERE / "fetch.py", url, *([key] if key else []))
         return done.stdout if done.returncode == 0 else None
 
     def close(self) -> None:
@@ -215,6 +216,12 @@ class Pod:
     def run(self, *command: str) -> int:
         """A command in the container, as an exec probe has it."""
         return subprocess.run(self.command(*command), env=self.env, capture_output=True, check=False).returncode
+
+    def tell(self, *command: str) -> str:
+        """What a command in the container prints."""
+        return subprocess.run(
+            self.command(*command), env=self.env, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
 
     @property
     def pid(self) -> int:
@@ -325,7 +332,28 @@ def pod_of(node: Node, manifests: Manifests, workload: dict, name: str) -> Pod:
             source.chmod(0o2775)
         else:
             volume = next(volume for volume in spec["volumes"] if volume["name"] == mount["name"])
-            for file, text in manifests.one("ConfigMap", volume["configMap"]["name"])["data"].items():
-                (source / file).write_text(text)
+            if "configMap" in volume:
+                for file, text in manifests.one("ConfigMap", volume["configMap"]["name"])["data"].items():
+                    (source / file).write_text(text)
+            else:
+                fill_secret(source, node.secrets[volume["secret"]["secretName"]], volume["secret"], context["fsGroup"])
         pod.mounts[mount["mountPath"]] = (source, mount.get("readOnly", False))
     return pod
+
+
+def fill_secret(folder: Path, holds: dict[str, bytes], volume: dict, group: int) -> None:
+    """A Secret's volume: root's, and readable for the pod's group as far as its mode says."""
+    items = {item["key"]: item["path"] for item in volume.get("items", [])} or {key: key for key in holds}
+    for key, path in items.items():
+        (folder / path).write_bytes(holds[key])
+        os.chown(folder / path, 0, group)
+        (folder / path).chmod(volume["defaultMode"])
+
+
+def access(node: Node) -> str:
+    """The Secret `tally-access`, made as docs/deploy.md says. Gives a key that may do all."""
+    folder = node.folder / "access"
+    key = sh(node.binary, "keys", "create", "--data-dir", folder, "--name", "test", "--scope", "admin").stdout.strip()
+    sh(node.binary, "keys", "join-token", "--data-dir", folder)
+    node.secrets["tally-access"] = {name: (folder / name).read_bytes() for name in ("keys.json", "join-token")}
+    return key

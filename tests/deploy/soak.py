@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from pods import HERE, Manifests, Node, Pod, pod_of, until
+from pods import HERE, Manifests, Node, Pod, access, pod_of, until
 
 SLAVES = 3
 # How much the master's memory may differ between two quarters and still be called flat: allocators and the disk's
@@ -34,6 +34,7 @@ SLACK_BYTES = 12_000_000
 class Soak:
     def __init__(self, node: Node, manifests: Manifests, seed: int) -> None:
         self.node, self.rng = node, random.Random(seed)
+        self.key = access(node)
         self.master = pod_of(node, manifests, manifests.one("StatefulSet", "tally-master"), "tally-master-0")
         workload = manifests.one("Deployment", "tally-slave")
         self.slaves = [pod_of(node, manifests, workload, f"tally-slave-{n}") for n in range(SLAVES)]
@@ -140,7 +141,7 @@ def run(soak: Soak, minutes: float, folder: Path) -> int:
             "--http", f"http://{soak.master.address}:8080", "--grpc", f"http://{soak.master.address}:7070",
             "--binary", str(soak.node.binary), "--folder", str(folder / "load"), "--minutes", str(minutes),
         ],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"TALLY_API_KEY": soak.key},
     )
     said: dict = {}
 

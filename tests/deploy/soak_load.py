@@ -38,6 +38,7 @@ class Load:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.http, self.grpc, self.binary, self.folder = args.http, args.grpc, args.binary, Path(args.folder)
+        self.headers = {"authorization": f"Bearer {os.environ['TALLY_API_KEY']}"}
         self.ends = time.monotonic() + args.minutes * 60
         self.done: Counter[str] = Counter()
         self.errors: list[str] = []
@@ -59,7 +60,8 @@ class Load:
         """An answer; the same is asked again while nobody answers, or the master asks to be asked later."""
         began = time.monotonic()
         while True:
-            request = urllib.request.Request(self.http + path, body, {"content-type": kind}, method=method)
+            headers = {"content-type": kind, **self.headers}
+            request = urllib.request.Request(self.http + path, body, headers, method=method)
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     return answer.read()
@@ -107,7 +109,7 @@ def count_jobs(load: Load, number: int) -> None:
     while load.goes_on:
         path, expected, rows = rng.choice(inputs)
         command = [load.binary, "submit", path, "--wait", "-o", out, "--master", load.grpc]
-        env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+        env = {name: os.environ[name] for name in ("PATH", "TALLY_API_KEY")} | {"HOME": "/nonexistent"}
         ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
         if ended.returncode == UNREACHABLE:
             load.count("asked again")
@@ -198,7 +200,8 @@ def look(load: Load, number: int) -> None:
             load.ask("/")
         else:
             try:
-                with urllib.request.urlopen(load.http + "/api/v1/events", timeout=10) as events:
+                asked = urllib.request.Request(load.http + "/api/v1/events", headers=load.headers)
+                with urllib.request.urlopen(asked, timeout=10) as events:
                     for _ in range(40):
                         events.readline()
             except (OSError, http.client.HTTPException):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from pods import ESTABLISHED, HERE, LISTENING, Manifests, Node, Pod, pod_of, sh, until  # noqa: E402
+from pods import ESTABLISHED, HERE, LISTENING, Manifests, Node, Pod, access, pod_of, sh, until  # noqa: E402
 
 REPO = HERE.parent.parent
 BINARY = Path(os.environ.get("TALLY_BINARY", REPO / "target/debug/tally")).resolve()
@@ -40,7 +40,8 @@ def probe(node: Node, pod: Pod, of: dict, name: str) -> bool:
     ports = {port["name"]: port["containerPort"] for port in of.get("ports", [])}
     if "httpGet" in what:
         port = what["httpGet"]["port"]
-        return node.fetch(f"http://{pod.address}:{ports.get(port, port)}{what['httpGet']['path']}") is not None
+        scheme = what["httpGet"].get("scheme", "HTTP").lower()
+        return node.fetch(f"{scheme}://{pod.address}:{ports.get(port, port)}{what['httpGet']['path']}") is not None
     if "grpc" in what:
         asked = [pod.address, what["grpc"]["port"], what["grpc"]["service"]]
         return node.python(HERE / "grpc_health.py", *asked).returncode == 0
@@ -57,11 +58,14 @@ class Cluster:
 
     def __init__(self, node: Node, manifests: Manifests) -> None:
         self.node, self.manifests = node, manifests
+        self.key = access(node)
+        self.scheme = "https" if "tally-tls" in node.secrets else "http"
         self.master = pod_of(node, manifests, manifests.one(*MASTER), "tally-master-0")
         self.slaves = [
             pod_of(node, manifests, manifests.one(*SLAVE), f"tally-slave-{letter}") for letter in "ab"
         ]
         self.client = Pod(node, "client", CLIENT)
+        self.env: dict[str, str] = {}
         pods = [self.master, *self.slaves, self.client]
         for source in pods:
             for to in pods:
@@ -85,12 +89,12 @@ class Cluster:
 
     def url(self, port: str) -> str:
         ports = {one["name"]: one["containerPort"] for one in container(self.manifests, MASTER)["ports"]}
-        return f"http://{self.master.address}:{ports[port]}"
+        return f"{self.scheme}://{self.master.address}:{ports[port]}"
 
     def tally(self, *args: object) -> subprocess.CompletedProcess[str]:
         """The command, in the client's pod."""
         command = ["ip", "netns", "exec", self.client.network, BINARY, *args, "--master", self.url("grpc")]
-        env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+        env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TALLY_API_KEY": self.key, **self.env}
         done = subprocess.run([str(part) for part in command], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done
@@ -100,7 +104,10 @@ class Cluster:
         (port,) = service["ports"]
         monitor = self.manifests.one("ServiceMonitor", "tally")["spec"]["endpoints"][0]
         assert monitor["port"] == port["name"]
-        return self.node.fetch(self.url(port["targetPort"]) + monitor["path"])
+        # What the monitor says of its key, and of how it is asked.
+        assert monitor["authorization"]["type"] == "Bearer"
+        assert monitor.get("scheme", "http") == self.scheme
+        return self.node.fetch(self.url(port["targetPort"]) + monitor["path"], self.key)
 
     def sum(self, metric: str) -> float:
         lines = re.findall(rf"^{metric}(?:{{.*}})? (\S+)$", self.metrics(), re.MULTILINE)
@@ -160,6 +167,57 @@ def test_pods_start_answer_probes_and_use_the_ports_that_policies_name(cluster: 
     # A probe that asks for what there is not does not succeed.
     assert not probe(cluster.node, master, {"x": {"httpGet": {"path": "/nowhere", "port": 8080}}}, "x")
     assert not probe(cluster.node, master, {"x": {"grpc": {"port": 7070, "service": "tally.v1.Nothing"}}}, "x")
+
+
+def test_who_shows_nothing_is_answered_to_probes_alone(cluster: Cluster) -> None:
+    cluster.start_one(cluster.master, MASTER)
+    node, url = cluster.node, cluster.url("http")
+    assert node.fetch(f"{url}/healthz") and node.fetch(f"{url}/readyz")
+    for path in ("/metrics", "/health", "/api/v1/jobs", "/data"):
+        assert node.fetch(f"{url}{path}") is None, path
+    assert json.loads(node.fetch(f"{url}/api/v1/jobs", cluster.key)) is not None
+    # A slave of a stranger, in the place of ours.
+    slave = cluster.slaves[0]
+    del slave.env["TALLY_TOKEN_FILE"]
+    slave.start()
+    assert slave.process.wait(timeout=60) != 0
+    assert cluster.sum("tally_sessions_joined_total") == 0
+
+
+def test_the_cluster_with_certificates(tmp_path: Path) -> None:
+    for folder in [tmp_path, *tmp_path.parents[:2]]:
+        folder.chmod(0o755)
+    manifests = Manifests(RENDERED / "tls.yaml")
+    node = Node(tmp_path, BINARY)
+    try:
+        certs = tmp_path / "certs"
+        for command in (
+            ["ca"],
+            ["server", "tally-grpc", "tally-http", "localhost"],
+            ["client", "slave", "--scope", "join"],
+            ["client", "strange", "--scope", "read"],
+        ):
+            sh(BINARY, "certs", *command, "--dir", certs)
+        ca = (certs / "ca.pem").read_bytes()
+        for secret, name in (("tally-tls", "tally-grpc"), ("tally-slave-tls", "slave")):
+            pair = [(certs / f"{name}.{end}").read_bytes() for end in ("pem", "key")]
+            node.secrets[secret] = dict(zip(("tls.crt", "tls.key", "ca.crt"), [*pair, ca], strict=True))
+        cluster = Cluster(node, manifests)
+        cluster.start()
+        until("both slaves", lambda: cluster.sum("tally_sessions") == 2)
+        # Another who has a certificate of ours, for something else.
+        stranger = cluster.slaves[0]
+        assert stranger.stop(patience=75)[0] == 0
+        tls = next(source for place, (source, _) in stranger.mounts.items() if place == "/etc/tally-tls")
+        (tls / "tls.crt").write_bytes((certs / "strange.pem").read_bytes())
+        (tls / "tls.key").write_bytes((certs / "strange.key").read_bytes())
+        stranger.start()
+        assert stranger.process.wait(timeout=60) != 0
+    finally:
+        node.close()
+        for pod in node.pods:
+            if pod.log.exists():
+                print(f"--- {pod.name}\n{pod.log.read_text()}")
 
 
 def test_a_slave_that_is_told_to_stop_hands_in_what_it_holds(cluster: Cluster, tmp_path: Path) -> None:
@@ -226,6 +284,7 @@ def test_compose_runs_and_counts(tmp_path: Path) -> None:
     node = Node(tmp_path, BINARY)
     try:
         pods = {}
+        given = {"master": {}, "slave": {}}
         for name in ("master", "slave"):
             service = services[name]
             pods[name] = pod = Pod(node, name, {}, args=service["command"], memory=512 * 2**20)
@@ -242,14 +301,20 @@ def test_compose_runs_and_counts(tmp_path: Path) -> None:
         for name in ("master", "slave"):
             health = services[name]["healthcheck"]["test"]
             assert health[0] == "CMD"
+            if name == "master":
+                # As the file's first lines say: before it starts.
+                make = ["keys", "create", "--name", "me", "--scope", "admin"]
+                key = pods[name].tell("/usr/bin/tally", *make).strip()
+                given["slave"]["TALLY_TOKEN"] = pods[name].tell("/usr/bin/tally", "keys", "join-token").strip()
+            pods[name].env |= given[name]
             pods[name].start()
             until(f"{name} is healthy", lambda pod=pods[name], health=health: pod.run(*health[1:]) == 0)
         url = f"http://{pods['master'].address}"
-        assert node.fetch(f"{url}:8080/metrics")
-        until("the slave has joined", lambda: json.loads(node.fetch(f"{url}:8080/health"))["slaves"] == 1)
+        assert node.fetch(f"{url}:8080/metrics") is None and node.fetch(f"{url}:8080/metrics", key)
+        until("the slave has joined", lambda: json.loads(node.fetch(f"{url}:8080/health", key))["slaves"] == 1)
         totals = tmp_path / "totals.csv"
         submit = ["submit", REPO / "examples/plays.csv", "--wait", "-o", totals, "--master", f"{url}:7070"]
-        sh("ip", "netns", "exec", node.name, BINARY, *submit)
+        sh("ip", "netns", "exec", node.name, "env", f"TALLY_API_KEY={key}", BINARY, *submit)
         sh(BINARY, "count", REPO / "examples/plays.csv", "-o", tmp_path / "counted.csv")
         assert totals.read_bytes() == (tmp_path / "counted.csv").read_bytes()
         for name in ("slave", "master"):
