@@ -192,6 +192,14 @@ pub(crate) struct MasterArgs {
     /// Where the tokens of slaves are, one a line [default: join-token in the data folder, which is made]
     #[arg(long, value_name = "FILE", env = "TALLY_JOIN_TOKENS")]
     pub(crate) join_tokens: Option<PathBuf>,
+    /// Requests in a second that a key may make that has no limit of its own [default: no limit]
+    #[arg(long, value_name = "N", env = "TALLY_KEY_REQUESTS_PER_SECOND",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) key_requests_per_second: Option<u32>,
+    /// Requests that such a key may make at once [default: twice as many as in a second]
+    #[arg(long, value_name = "N", env = "TALLY_KEY_BURST", requires = "key_requests_per_second",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) key_burst: Option<u32>,
     /// Answer /metrics and /health without a key
     #[arg(long, env = "TALLY_PUBLIC_METRICS")]
     pub(crate) public_metrics: bool,
@@ -507,7 +515,7 @@ fn scaled(text: &str, seconds: f64, what: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+fn size(text: &str) -> Result<u64, String> {
     crate::generate::parse_size(text)
 }
 

@@ -172,6 +172,9 @@ impl Master {
                 Ok(())
             }
         };
+        let access = self.config.access.clone();
+        // It ends by itself, after a moment at most.
+        let _ = tokio::task::spawn_blocking(move || access.close()).await;
         let (reply, stopped) = oneshot::channel();
         if self.coordinator.send(Message::Stop { reply }).await.is_ok() {
             // It has to be waited for: it writes what there is still to write.

@@ -63,7 +63,7 @@ impl Place {
 #[command(after_help = "\
 Examples:
   tally keys create --data-dir /var/lib/tally --name admin --scope admin
-  tally keys create --name nightly --scope submit --expires 90d --jobs 10 > nightly.key")]
+  tally keys create --name nightly --scope submit --expires 90d > nightly.key")]
 struct CreateArgs {
     #[command(flatten)]
     place: Place,
@@ -84,12 +84,6 @@ struct CreateArgs {
     #[arg(long, value_name = "N", requires = "requests_per_second",
         value_parser = clap::value_parser!(u32).range(1..))]
     burst: Option<u32>,
-    /// Jobs that it may have open at a time [default: as the master's flags say]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    jobs: Option<u32>,
-    /// Input that it may send in a day: bytes, or with kB, MB, GB [default: as the master's flags say]
-    #[arg(long, value_name = "SIZE", value_parser = crate::args::size)]
-    bytes_per_day: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -161,12 +155,7 @@ fn create(args: CreateArgs) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the data folder {}", folder.display()))?;
     }
-    let limits = KeyLimits {
-        requests_per_second: args.requests_per_second,
-        burst: args.burst,
-        jobs: args.jobs,
-        bytes_per_day: args.bytes_per_day,
-    };
+    let limits = KeyLimits { requests_per_second: args.requests_per_second, burst: args.burst };
     let scopes = Scopes::from(args.scopes);
     let new = NewKey { name: args.name, scopes, lifetime_ms: args.expires.0, limits };
     let (key, text) = file.create(new).map_err(told)?;

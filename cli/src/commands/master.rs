@@ -89,6 +89,8 @@ fn guard(args: &MasterArgs, tls: Option<&Tls>) -> anyhow::Result<AccessConfig> {
         access.make_tokens = false;
     }
     access.public_metrics = args.public_metrics;
+    access.limits.requests_per_second = args.key_requests_per_second;
+    access.limits.burst = args.key_burst;
     if let Some(tls) = tls {
         access.certificates = tls.client_scopes();
     }

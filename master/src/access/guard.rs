@@ -5,17 +5,20 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use thiserror::Error;
 use tracing::{info, warn};
 
+use super::audit::{Audit, Entry};
 use super::keys::Ring;
+use super::rates::Rates;
 use super::tokens::{self, Tokens};
 use super::watch::Watched;
 use super::{
-    Certificate, Key, KeyId, KeysError, KeysFile, Peer, Scope, Scopes, Sessions, Standing,
-    TokensError, TokensFile, Who,
+    Certificate, Key, KeyId, KeyLimits, KeysError, KeysFile, Peer, Scope, Scopes, Sessions,
+    Standing, TokensError, TokensFile, Who,
 };
 
 /// What an edge asks for a request.
@@ -86,6 +89,14 @@ pub enum Refusal {
         /// The scope that is needed.
         wanted: Scope,
     },
+    /// More often than a key may.
+    #[error("{who} has made more requests than it may; try again in {} s", wait.as_secs() + 1)]
+    TooOften {
+        /// Who asks.
+        who: Who,
+        /// Until it may again.
+        wait: Duration,
+    },
     /// A page that may not speak for the session asks.
     #[error(
         "a session changes something only with the header X-CSRF-Token that GET /session names"
@@ -101,7 +112,26 @@ impl Refusal {
     pub fn wanted(&self) -> Option<Scope> {
         match self {
             Self::Unauthenticated { wanted, .. } | Self::NotAllowed { wanted, .. } => Some(*wanted),
-            Self::NotByPage { .. } => None,
+            Self::TooOften { .. } | Self::NotByPage { .. } => None,
+        }
+    }
+
+    /// Who asks, where that is known.
+    pub fn who(&self) -> Option<&Who> {
+        match self {
+            Self::Unauthenticated { .. } => None,
+            Self::NotAllowed { who, .. } | Self::TooOften { who, .. } | Self::NotByPage { who } => {
+                Some(who)
+            }
+        }
+    }
+
+    /// Its name among the metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::NotAllowed { .. } | Self::NotByPage { .. } => "not_allowed",
+            Self::TooOften { .. } => "rate_limited",
         }
     }
 }
@@ -128,6 +158,10 @@ pub struct AccessConfig {
     pub public_metrics: bool,
     /// What certificates without scopes of their own may do.
     pub certificates: Scopes,
+    /// How much keys may ask for that have no limits of their own.
+    pub limits: KeyLimits,
+    /// Where the audit log goes; `None` for none.
+    pub audit: Option<PathBuf>,
 }
 
 impl AccessConfig {
@@ -140,6 +174,8 @@ impl AccessConfig {
             guarded: false,
             public_metrics: false,
             certificates: Scope::Join.into(),
+            limits: KeyLimits::default(),
+            audit: Some(data_dir.to_owned()),
         }
     }
 }
@@ -153,6 +189,9 @@ pub enum AccessError {
     /// The tokens.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// The audit log.
+    #[error("the audit log: {0}")]
+    Audit(std::io::Error),
 }
 
 /// Says who may do what. Cheap to clone.
@@ -166,6 +205,9 @@ struct Inner {
     sessions: Sessions,
     public_metrics: bool,
     certificates: Scopes,
+    limits: KeyLimits,
+    rates: Rates,
+    audit: Option<Audit>,
     /// What is read again when it changes; `None` for a master that nobody else can reach.
     files: Option<(KeysFile, TokensFile)>,
 }
@@ -186,6 +228,9 @@ impl Access {
             sessions: Sessions::default(),
             public_metrics: false,
             certificates: Scopes::NONE,
+            limits: KeyLimits::default(),
+            rates: Rates::default(),
+            audit: None,
             files: None,
         }))
     }
@@ -200,6 +245,8 @@ impl Access {
             true => config.tokens.read_or_make()?,
             false => config.tokens.read()?,
         };
+        let audit =
+            config.audit.as_deref().map(Audit::start).transpose().map_err(AccessError::Audit)?;
         Ok(Self(Arc::new(Inner {
             guarded: AtomicBool::new(config.guarded || !ring.is_empty()),
             ring: RwLock::new(Arc::new(ring)),
@@ -207,6 +254,9 @@ impl Access {
             sessions: Sessions::default(),
             public_metrics: config.public_metrics,
             certificates: config.certificates,
+            limits: config.limits,
+            rates: Rates::default(),
+            audit,
             files: Some((config.keys, config.tokens)),
         })))
     }
@@ -269,12 +319,35 @@ impl Access {
             Need::Nothing => None,
         };
         let who = self.authenticate(headers, peer);
+        if let Some(key) = who.as_ref().ok().and_then(Who::key)
+            && let Err(wait) = self.0.rates.take(key, self.0.limits)
+        {
+            return Err(Refusal::TooOften { who: Who::Key(Arc::clone(key)), wait });
+        }
         match (wanted, who) {
             (None, who) => Ok(who.unwrap_or(Who::Anonymous(Scopes::NONE))),
             (Some(wanted), Err(credential)) => Err(Refusal::Unauthenticated { credential, wanted }),
             // On an open master nobody is kept out by a credential that does not reach as far as none at all.
             (Some(wanted), Ok(who)) if who.allows(wanted) || !self.is_guarded() => Ok(who),
             (Some(wanted), Ok(who)) => Err(Refusal::NotAllowed { who, wanted }),
+        }
+    }
+
+    /// A line of the audit log, which is written when it is dropped.
+    pub(crate) fn entry(
+        &self,
+        who: Option<&Who>,
+        peer: &Peer,
+        method: &'static str,
+        target: &str,
+    ) -> Entry {
+        Entry::new(self.0.audit.as_ref(), who, peer, method, target)
+    }
+
+    /// Has the last lines of the audit log written. Blocks for two seconds at most.
+    pub(crate) fn close(&self) {
+        if let Some(audit) = &self.0.audit {
+            audit.flush();
         }
     }
 
@@ -344,6 +417,7 @@ impl Access {
     fn read_keys(&self) -> Result<(), KeysError> {
         let Some((file, _)) = &self.0.files else { return Ok(()) };
         let ring = Ring::new(file.read()?);
+        self.0.rates.keep(|id| ring.get(id).is_some());
         let (keys, guards) = (ring.len(), !ring.is_empty());
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
         // It is never opened again: whoever removes the last key does not mean that anybody may come in.

@@ -112,12 +112,6 @@ pub struct KeyLimits {
     /// Requests and calls at once after a pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// Jobs that may be open at a time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jobs: Option<u32>,
-    /// Bytes of input in a day (UTC).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes_per_day: Option<u64>,
 }
 
 impl KeyLimits {
@@ -131,8 +125,6 @@ impl KeyLimits {
         Self {
             requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
             burst: self.burst.or(defaults.burst),
-            jobs: self.jobs.or(defaults.jobs),
-            bytes_per_day: self.bytes_per_day.or(defaults.bytes_per_day),
         }
     }
 }

@@ -307,14 +307,14 @@ mod tests {
     fn what_is_written_is_the_format_that_is_documented() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeysFile::of_data_dir(folder.path());
-        let limits = KeyLimits { jobs: Some(3), ..KeyLimits::default() };
+        let limits = KeyLimits { burst: Some(3), ..KeyLimits::default() };
         file.create(NewKey { lifetime_ms: Some(1), limits, ..new("ci") }).unwrap();
         let written: serde_json::Value =
             serde_json::from_str(&std::fs::read_to_string(file.path()).unwrap()).unwrap();
         assert_eq!(written["version"], 1);
         let key = &written["keys"][0];
         assert_eq!(key["scopes"], serde_json::json!(["submit"]));
-        assert_eq!(key["limits"], serde_json::json!({"jobs": 3}));
+        assert_eq!(key["limits"], serde_json::json!({"burst": 3}));
         assert_eq!(key["hash"].as_str().map(str::len), Some(64));
         assert!(key["expires_ms"].is_u64() && key.get("revoked_ms").is_none());
     }

@@ -1,12 +1,14 @@
 //! Who may do what: what a caller shows of himself, and what that lets him do. The edges ask [`Access`] before
 //! anything else sees a request; nothing here knows what a route or a method does.
 
+mod audit;
 mod certificate;
 mod file;
 mod guard;
 mod key;
 mod keys;
 mod random;
+mod rates;
 mod scope;
 mod session;
 pub(crate) mod tls;
@@ -17,12 +19,14 @@ mod who;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(crate) use audit::About;
 pub use certificate::Certificate;
 pub use file::FileError;
 pub use guard::{Access, AccessConfig, AccessError, Credential, Need, Refusal};
 pub use key::{Key, KeyId, KeyLimits, Standing};
 pub use keys::{KeysError, KeysFile, NewKey};
 pub use scope::{NoScope, Scope, Scopes};
+pub(crate) use session::{COOKIE, LIFETIME};
 pub use session::{Session, Sessions};
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use tokens::{TokensError, TokensFile};

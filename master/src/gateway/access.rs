@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::body::Body as _;
-use tokio::time::timeout;
 
+use super::metrics;
 use super::problem::Problem;
 use super::socket;
-use super::upload::drain_request;
-use crate::access::{Access, Need, Peer, Refusal, Who};
+use crate::access::{About, Access, Need, Peer, Refusal, Who};
 
 /// What each route needs, by its method and pattern. A route that is not here does not pass its test.
 const NEEDS: &[(&str, &str, Need)] = &[
@@ -76,9 +73,6 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("GET", "/data", Need::READ),
 ];
 
-/// How long a body is read that is of no use: see [`drain_request`].
-const DRAIN: Duration = Duration::from_secs(30);
-
 /// What a request needs. A path that there is not needs as much as any other, so that nobody is told what there
 /// is; and a route that was forgotten above is not open.
 fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
@@ -105,20 +99,35 @@ fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
 
 /// Lets a request by whose sender may make it, and says to what answers it who that is.
 pub(super) async fn check(access: Access, mut request: Request, next: Next) -> Response {
-    match admit(&access, &request) {
-        Ok(who) => {
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let (method, path) = (metrics::method(request.method()), request.uri().path().to_owned());
+    match admit(&access, &request, &peer) {
+        Ok((who, changes)) => {
+            let entry = changes.then(|| access.entry(Some(&who), &peer, method, &path));
             request.extensions_mut().insert(who);
-            next.run(request).await
+            let answer = next.run(request).await;
+            if let Some(mut entry) = entry {
+                if let Some(about) = about(&path).or_else(|| made(&answer)) {
+                    entry.about(about);
+                }
+                entry.answered(answer.status().as_u16());
+            }
+            answer
         }
-        Err(refusal) => refuse(refusal, request).await,
+        Err(refusal) => {
+            let entry = access.entry(refusal.who(), &peer, method, &path);
+            let answer = refuse(refusal);
+            entry.answered(answer.status().as_u16());
+            answer
+        }
     }
 }
 
-fn admit(access: &Access, request: &Request) -> Result<Who, Refusal> {
+/// Who sends a request, and whether it changes anything.
+fn admit(access: &Access, request: &Request, peer: &Peer) -> Result<(Who, bool), Refusal> {
     let route = request.extensions().get::<MatchedPath>();
     let need = need(request.method(), route.map(MatchedPath::as_str), request.uri().path());
-    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-    let who = access.admit(request.headers(), &peer, need)?;
+    let who = access.admit(request.headers(), peer, need)?;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
         && !matches!(need, Need::READ | Need::Nothing);
     match &who {
@@ -126,23 +135,46 @@ fn admit(access: &Access, request: &Request) -> Result<Who, Refusal> {
         Who::Session(session) if changes && !session.may_change(request.headers()) => {
             Err(Refusal::NotByPage { who })
         }
-        _ => Ok(who),
+        _ => Ok((who, changes)),
     }
 }
 
-async fn refuse(refusal: Refusal, request: Request) -> Response {
-    let has_body = !request.body().is_end_stream();
-    if has_body {
-        // Most clients look for an answer only when they have sent everything.
-        let _ = timeout(DRAIN, drain_request(request)).await;
-    }
+fn refuse(refusal: Refusal) -> Response {
+    crate::metrics::refused(refusal.reason());
+    let wait = match &refusal {
+        Refusal::TooOften { wait, .. } => Some(wait.as_secs() + 1),
+        _ => None,
+    };
     let mut answer = Problem::from(refusal).into_response();
-    if has_body {
-        // Not all of it may have been read: a next request behind it would get no answer.
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(header::CONNECTION, close);
+    if let Some(wait) = wait {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
     }
     answer
+}
+
+/// The job or table that a path names.
+fn about(path: &str) -> Option<About> {
+    let name = |rest: &str| {
+        let name = rest.split('/').next().unwrap_or_default();
+        (!name.is_empty()).then(|| name.to_owned())
+    };
+    for jobs in ["/api/v1/jobs/", "/api/v1/uploads/"] {
+        if let Some(rest) = path.strip_prefix(jobs) {
+            return name(rest).map(About::Job);
+        }
+    }
+    path.strip_prefix("/api/v1/tables/").and_then(name).map(About::Table)
+}
+
+/// What a request has made, as its answer says where that is.
+fn made(answer: &Response) -> Option<About> {
+    let place = answer.headers().get(header::LOCATION)?.to_str().ok()?;
+    let path = match place.split_once("://") {
+        Some((_, rest)) => &rest[rest.find('/')?..],
+        None => place,
+    };
+    let kept = path.strip_prefix("/jobs/").and_then(|rest| rest.split('/').next());
+    kept.map(|job| About::Job(job.to_owned())).or_else(|| about(path))
 }
 
 #[cfg(test)]
@@ -167,6 +199,23 @@ mod tests {
             }
         }
         assert!(described > 40, "{described}");
+    }
+
+    #[test]
+    fn lines_of_the_audit_log_say_what_they_are_about() {
+        let said = |path| match about(path) {
+            Some(About::Job(job)) => format!("job {job}"),
+            Some(About::Table(table)) => format!("table {table}"),
+            None => String::new(),
+        };
+        assert_eq!(said("/api/v1/jobs/1/cancel"), "job 1");
+        assert_eq!(said("/api/v1/uploads/2"), "job 2");
+        assert_eq!(said("/api/v1/tables/t/rows/1"), "table t");
+        assert_eq!(said("/api/v1/jobs") + &said("/api/v1/jobs/"), "");
+        for place in ["/api/v1/jobs/1", "http://h:1/api/v1/uploads/1", "/jobs/1/result/"] {
+            let answer = ([(header::LOCATION, place)], "").into_response();
+            assert!(matches!(made(&answer), Some(About::Job(job)) if job == "1"), "{place}");
+        }
     }
 
     #[test]

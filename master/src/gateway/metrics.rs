@@ -82,7 +82,7 @@ fn class(status: StatusCode) -> &'static str {
 }
 
 /// The method's name; a client may invent others, and there is no end of these.
-fn method(method: &Method) -> &'static str {
+pub(super) fn method(method: &Method) -> &'static str {
     const KNOWN: [(Method, &str); 6] = [
         (Method::GET, "GET"),
         (Method::POST, "POST"),

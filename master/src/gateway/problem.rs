@@ -273,6 +273,10 @@ impl From<Refusal> for Problem {
                 let (status, title) = (StatusCode::UNAUTHORIZED, "It is not known who asks");
                 Self::new(status, "unauthenticated", title, detail)
             }
+            Refusal::TooOften { .. } => {
+                let (status, title) = (StatusCode::TOO_MANY_REQUESTS, "A key asks too often");
+                Self::new(status, "rate-limited", title, detail)
+            }
             Refusal::NotAllowed { .. } | Refusal::NotByPage { .. } => {
                 let (status, title) = (StatusCode::FORBIDDEN, "Who asks may not do that");
                 Self::new(status, "not-allowed", title, detail)

@@ -160,7 +160,7 @@ fn waits(request: &Request) -> bool {
 }
 
 /// Reads a body that is of no use, unless it is not sent before the answer is there.
-pub(super) async fn drain_request(request: Request) {
+async fn drain_request(request: Request) {
     if !waits(&request) {
         drain(&mut Body::into_data_stream(request.into_body())).await;
     }

@@ -10,7 +10,8 @@ use axum::response::Response;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::access::{Access, Need, Peer, Refusal};
+use super::metrics;
+use crate::access::{About, Access, Need, Peer, Refusal};
 
 /// What each method needs. A method that is not here does not pass its test.
 const NEEDS: &[(&str, Need)] = &[
@@ -55,6 +56,9 @@ const NEEDS: &[(&str, Need)] = &[
     ("tally.v1.Tables/Recount", Need::ADMIN),
 ];
 
+/// What stands in the place of an HTTP method in the audit log.
+const GRPC: &str = "grpc";
+
 /// What a method needs. One that there is not needs as much as any: whoever may do nothing here is not told what
 /// there is, and a method that was forgotten above is not open.
 fn need(method: &str) -> Need {
@@ -65,14 +69,48 @@ fn need(method: &str) -> Need {
 
 /// Lets a call by whose sender may make it, and says to what serves it who that is.
 pub(super) async fn check(access: Access, mut call: Request, next: Next) -> Response {
-    let need = need(call.uri().path().trim_start_matches('/'));
+    let method = call.uri().path().trim_start_matches('/').to_owned();
+    let need = need(&method);
     let peer = call.extensions().get::<Peer>().cloned().unwrap_or_default();
     match access.admit(call.headers(), &peer, need) {
         Ok(who) => {
+            let changes = changes(&method, need);
+            let entry = changes.then(|| access.entry(Some(&who), &peer, GRPC, &method));
             call.extensions_mut().insert(who);
-            next.run(call).await
+            let answer = next.run(call).await;
+            if let Some(mut entry) = entry {
+                if let Some(about) = answer.extensions().get::<About>() {
+                    entry.about(about.clone());
+                }
+                // One that is refused has its status among the headers, which are all there is of it.
+                let status = answer.headers().get("grpc-status");
+                entry.answered(status.map_or("OK", |code| metrics::name(code.as_bytes())));
+            }
+            answer
         }
-        Err(refusal) => Status::from(refusal).into_http::<Body>(),
+        Err(refusal) => {
+            crate::metrics::refused(refusal.reason());
+            let entry = access.entry(refusal.who(), &peer, GRPC, &method);
+            let status = Status::from(refusal);
+            let code = i32::from(status.code()).to_string();
+            entry.answered(metrics::name(code.as_bytes()));
+            status.into_http::<Body>()
+        }
+    }
+}
+
+/// An answer, with what the call was about.
+pub(super) fn about<T>(mut answer: tonic::Response<T>, about: About) -> tonic::Response<T> {
+    answer.extensions_mut().insert(about);
+    answer
+}
+
+/// Whether a call leaves a line in the audit log: it changes something, or brings a slave.
+fn changes(method: &str, need: Need) -> bool {
+    match need {
+        Need::SUBMIT | Need::ADMIN => method != "tally.v1.Jobs/FindUpload",
+        Need::JOIN => method == "tally.v1.Cluster/Join",
+        _ => false,
     }
 }
 
@@ -80,13 +118,17 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let (code, reason) = match &refusal {
             Refusal::Unauthenticated { .. } => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            Refusal::TooOften { .. } => (Code::ResourceExhausted, "RATE_LIMITED"),
             Refusal::NotAllowed { .. } | Refusal::NotByPage { .. } => {
                 (Code::PermissionDenied, "NOT_ALLOWED")
             }
         };
         let wanted = refusal.wanted().map(|scope| ("scope".to_owned(), scope.to_string()));
         let wanted: HashMap<_, _> = wanted.into_iter().collect();
-        let details = ErrorDetails::with_error_info(reason, "tally", wanted);
+        let mut details = ErrorDetails::with_error_info(reason, "tally", wanted);
+        if let Refusal::TooOften { wait, .. } = &refusal {
+            details.set_retry_info(Some(*wait));
+        }
         Self::with_error_details(code, refusal.to_string(), details)
     }
 }

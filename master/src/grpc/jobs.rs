@@ -27,11 +27,13 @@ use tally_proto::v1::{
     WatchClusterRequest, WatchRequest,
 };
 
+use super::access::about;
 use super::bulk::elsewhere;
 use super::errors::refused;
 use super::stream::{self, Frames};
 use super::views;
 use super::watch::{self, Stream};
+use crate::access::About;
 use crate::jobs::{Jobs, NewIngest, NewJob, Upload, Wanted};
 
 /// How long a client may pause within an upload.
@@ -121,15 +123,16 @@ impl Service for JobsService {
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<Job>, Status> {
         let job = self.0.cancel(job_id(&request.get_ref().job_id)?).await?;
-        Ok(Response::new(job_to_wire(&job)))
+        Ok(about(Response::new(job_to_wire(&job)), About::Job(job.id.to_string())))
     }
 
     async fn delete(
         &self,
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteReply>, Status> {
-        self.0.delete(job_id(&request.get_ref().job_id)?).await?;
-        Ok(Response::new(DeleteReply {}))
+        let job = job_id(&request.get_ref().job_id)?;
+        self.0.delete(job).await?;
+        Ok(about(Response::new(DeleteReply {}), About::Job(job.to_string())))
     }
 
     async fn slaves(&self, _: Request<SlavesRequest>) -> Result<Response<SlavesReply>, Status> {

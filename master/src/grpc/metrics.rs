@@ -89,7 +89,7 @@ impl HttpBody for Counted {
 }
 
 /// A status code's name, as gRPC spells it.
-fn name(code: &[u8]) -> &'static str {
+pub(super) fn name(code: &[u8]) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",
         "CANCELLED",

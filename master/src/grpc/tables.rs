@@ -19,8 +19,10 @@ use tally_proto::v1::{
     RowsRequest, ScanReply, ScanRequest, Table, TableRow, WatchTableRequest,
 };
 
+use super::access::about;
 use super::errors::refused;
 use super::watch::Stream;
+use crate::access::About;
 use crate::tables::Tables;
 
 /// Rows and groups on a page, where the client does not say.
@@ -44,7 +46,9 @@ impl Service for TablesService {
         request: Request<CreateTableRequest>,
     ) -> Result<Response<Table>, Status> {
         let draft = table_draft_from_wire(request.into_inner()).map_err(refused)?;
-        Ok(Response::new(table_to_wire(&self.0.create(draft).await?)))
+        let table = table_to_wire(&self.0.create(draft).await?);
+        let made = About::Table(table.name.clone());
+        Ok(about(Response::new(table), made))
     }
 
     async fn list(
@@ -63,8 +67,9 @@ impl Service for TablesService {
         &self,
         request: Request<DropTableRequest>,
     ) -> Result<Response<DropTableReply>, Status> {
-        self.0.drop(&request.get_ref().table).await?;
-        Ok(Response::new(DropTableReply {}))
+        let table = request.into_inner().table;
+        self.0.drop(&table).await?;
+        Ok(about(Response::new(DropTableReply {}), About::Table(table)))
     }
 
     async fn apply(
@@ -131,8 +136,9 @@ impl Service for TablesService {
         &self,
         request: Request<RecountRequest>,
     ) -> Result<Response<RecountReply>, Status> {
-        let recount = self.0.recount(&request.get_ref().table).await?;
-        Ok(Response::new(recount_to_wire(recount)))
+        let table = request.into_inner().table;
+        let recount = self.0.recount(&table).await?;
+        Ok(about(Response::new(recount_to_wire(recount)), About::Table(table)))
     }
 }
 

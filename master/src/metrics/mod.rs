@@ -107,6 +107,9 @@ fn begin() {
     for reason in ["left", "silent"] {
         counter!(names::SESSIONS_LOST, "reason" => reason).absolute(0);
     }
+    for reason in ["unauthenticated", "not_allowed", "rate_limited"] {
+        counter!(names::REFUSED, "reason" => reason).absolute(0);
+    }
     for kind in LISTENERS {
         gauge!(names::LISTENERS, "kind" => kind).set(0);
     }
@@ -126,6 +129,16 @@ const LISTENERS: [&str; 4] = ["events", "job_events", "socket_io", "table_change
 /// `table_changes`.
 pub fn listeners(kind: &'static str, delta: i32) {
     gauge!(names::LISTENERS, "kind" => kind).increment(delta);
+}
+
+/// A request was refused for who sent it.
+pub(crate) fn refused(reason: &'static str) {
+    counter!(names::REFUSED, "reason" => reason).increment(1);
+}
+
+/// A line of the audit log was not written.
+pub(crate) fn audit_lost() {
+    counter!(names::AUDIT_LOST).increment(1);
 }
 
 /// A job has ended, so long after it was opened.

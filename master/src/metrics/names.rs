@@ -134,6 +134,11 @@ metrics! {
         "Operations on tables that were answered, repeated ones included.";
     TABLE_INGESTED_ROWS = "tally_table_ingested_rows_total", Kind::Counter, ["change"],
         "Rows that ingests have applied to tables, or found unchanged.";
+    REFUSED = "tally_requests_refused_total", Kind::Counter, ["reason"],
+        "HTTP requests and gRPC calls that were refused for who sent them (unauthenticated, not_allowed), or because \
+         a key was used too often (rate_limited).";
+    AUDIT_LOST = "tally_audit_lines_lost_total", Kind::Counter, [],
+        "Lines of the audit log that were not written.";
     HTTP_REQUESTS = "tally_http_requests_total", Kind::Counter, ["route", "method", "status"],
         "HTTP requests, by the pattern of their route and the class of their status.";
     HTTP_REQUEST_SECONDS = "tally_http_request_seconds", Kind::Histogram(REQUESTS), ["route", "method"],
