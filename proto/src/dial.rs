@@ -18,7 +18,7 @@ use crate::pem::PemError;
 use crate::{Line, Secret, SecretError};
 use connect::Connector;
 
-pub use connect::TLS_BUFFER;
+pub use connect::{TLS_BUFFER, TLS_READ};
 
 /// Where a credential comes from.
 #[derive(Clone, Debug)]

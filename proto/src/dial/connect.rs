@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
-use tokio::io::AsyncBufReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -27,6 +27,9 @@ const PORT: u16 = 443;
 /// How much may wait to be encrypted and sent, in bytes: several records with each system call, and little enough
 /// to stay in the cache. With the 64 KiB of rustls a data message takes sixteen calls.
 pub const TLS_BUFFER: usize = 256 << 10;
+
+/// How much is read of a TLS connection at once, in bytes: two records. rustls alone asks for 4 KiB, a quarter of one.
+pub const TLS_READ: usize = 32 << 10;
 
 /// How long a master may take to send what HTTP/2 begins with, before the connection is used all the same.
 const FIRST_WORD: Duration = Duration::from_secs(2);
@@ -72,12 +75,13 @@ impl Connector {
         Ok(Arc::new(config))
     }
 
-    async fn connect(self) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    async fn connect(self) -> io::Result<TokioIo<TlsStream<BufReader<TcpStream>>>> {
         let client = self.client().map_err(io::Error::other)?;
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
         let connector = TlsConnector::from(client);
-        let shaken = connector.connect(self.name.clone(), stream).await;
+        let shaken =
+            connector.connect(self.name.clone(), BufReader::with_capacity(TLS_READ, stream)).await;
         let mut stream = shaken.map_err(|error| self.explain(error))?;
         stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
         if self.files.identity.is_some() {
@@ -126,7 +130,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<TlsStream<BufReader<TcpStream>>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 

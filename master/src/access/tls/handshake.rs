@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tally_proto::dial::TLS_BUFFER;
+use tally_proto::dial::{TLS_BUFFER, TLS_READ};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -55,7 +56,7 @@ async fn shake(
     tls: &Tls,
     protocol: Protocol,
     stream: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<TlsStream<BufReader<TcpStream>>> {
     let mut first = [0; 1];
     match stream.peek(&mut first).await? {
         0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -65,13 +66,14 @@ async fn shake(
         }
         _ => {}
     }
+    let stream = BufReader::with_capacity(TLS_READ, stream);
     let mut stream = TlsAcceptor::from(tls.config(protocol)).accept(stream).await?;
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
     Ok(stream)
 }
 
 /// The certificate that the client has shown, and that was verified.
-fn certificate(stream: &TlsStream<TcpStream>) -> Option<Certificate> {
+fn certificate(stream: &TlsStream<BufReader<TcpStream>>) -> Option<Certificate> {
     let chain = stream.get_ref().1.peer_certificates()?;
     Some(Certificate::read(chain.first()?))
 }
