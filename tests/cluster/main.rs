@@ -16,6 +16,7 @@ mod hostile;
 mod http;
 mod in_place;
 mod ingest;
+mod keys;
 mod limits;
 mod lists;
 mod looks;
