@@ -172,6 +172,13 @@ fn a_key_does_what_its_scope_says() {
     assert_eq!(ask(&http, "DELETE", &path, &submit, b"").status, 403);
     let table = br#"{"preset":"products"}"#;
     assert_eq!(ask(&http, "POST", "/api/v1/tables", &submit, table).status, 403);
+    // Nor by filling one that is not there.
+    let products = b"sku,name,description\na,b,c\n";
+    let fill = "/api/v1/tables/products/ingests?preset=products";
+    let filled = ask(&http, "POST", fill, &submit, products);
+    assert_eq!((filled.status, kind(&filled).as_str()), (404, "table-not-found"));
+    assert_eq!(ask(&http, "POST", fill, &admin, products).status, 202);
+    assert_eq!(ask(&http, "POST", fill, &submit, products).status, 202);
     // By the command, which speaks gRPC: the key is the reader's.
     assert!(cluster.run(["status"]).status.success());
     let id = made.json()["id"].as_str().unwrap().to_owned();
