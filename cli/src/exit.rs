@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use tally_proto::channel::reason;
 use tally_proto::dial::DialError;
 use tonic::{Code, Status};
 
@@ -55,7 +56,7 @@ impl Kind {
 pub(crate) fn refusal(status: &Status) -> anyhow::Error {
     let message = status.message().to_owned();
     match status.code() {
-        _ if is_broken(status) => Kind::Unreachable.error(message),
+        _ if is_broken(status) => Kind::Unreachable.error(reason(status)),
         Code::Unavailable => Kind::Unreachable.error(message),
         Code::Unauthenticated | Code::PermissionDenied => {
             Kind::NotAllowed.error(not_allowed(&message))

@@ -55,6 +55,16 @@ pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
         .keep_alive_while_idle(true)
 }
 
+/// What a status says, with what lies behind it where it comes from a connection that broke: of that tonic's own words
+/// are "h2 protocol error".
+pub fn reason(status: &Status) -> String {
+    let said = status.message();
+    match status.source().map(cause) {
+        Some(deeper) if !said.contains(&deeper) => format!("{said}: {deeper}"),
+        _ => said.to_owned(),
+    }
+}
+
 /// What has happened: tonic's own words are "transport error", the rest is further down.
 pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;

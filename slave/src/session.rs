@@ -17,6 +17,7 @@ use tracing::{Instrument, debug, debug_span, info, warn};
 
 use tally_common::id::{Attempt, MessageId, SessionId};
 use tally_proto::Line;
+use tally_proto::channel::reason;
 use tally_proto::convert::{Assignment, SlaveHello};
 use tally_proto::dial::DialError;
 use tally_proto::frames::Compression;
@@ -195,7 +196,7 @@ impl Slave {
             NoSession::Join(status) if not_allowed(&status) && !self.joined => {
                 Err(SlaveError::NotAllowed(status.message().to_owned()))
             }
-            NoSession::Join(status) => Ok(status.message().to_owned()),
+            NoSession::Join(status) => Ok(reason(&status)),
         }
     }
 

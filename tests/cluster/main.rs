@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod broker;
+mod certs;
 mod cli;
 mod compressed;
 mod conformance;
@@ -16,6 +17,7 @@ mod hostile;
 mod http;
 mod in_place;
 mod ingest;
+mod joining;
 mod keys;
 mod limits;
 mod lists;

@@ -3,108 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::sync::Arc;
+use std::path::Path;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
-use tally_proto::pem;
-use tally_tests::{Cluster, Http, Options, eventually, input, run};
-use tempfile::TempDir;
+use tally_tests::{Cluster, Http, Options, Trust, eventually, input, run};
 
-/// An authority and what it vouches for, made by `tally certs`.
-struct Certs(TempDir);
-
-impl Certs {
-    fn make() -> Self {
-        let certs = Self(tempfile::tempdir().unwrap());
-        certs.tally(&["ca"]);
-        certs.tally(&["server", "127.0.0.1", "localhost"]);
-        certs.tally(&["client", "slave", "--scope", "join"]);
-        certs.tally(&["client", "alice", "--scope", "admin"]);
-        certs
-    }
-
-    fn tally(&self, args: &[&str]) {
-        let folder = self.0.path().to_str().unwrap();
-        let made = run(["certs"].iter().chain(args).chain(&["--dir", folder]));
-        assert!(made.status.success(), "{}", said(&made));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// What a client or a slave of this name is given.
-    fn shown_by(&self, name: &str) -> Vec<String> {
-        let own = [("--tls-cert", format!("{name}.pem")), ("--tls-key", format!("{name}.key"))];
-        let own = own.into_iter().flat_map(|(flag, file)| [flag.to_owned(), self.text(&file)]);
-        self.trusted().into_iter().chain(own).collect()
-    }
-
-    fn trusted(&self) -> Vec<String> {
-        vec!["--tls-ca".to_owned(), self.text("ca.pem")]
-    }
-
-    fn options(&self) -> Options {
-        let master = [
-            ("--tls-cert", "127.0.0.1.pem"),
-            ("--tls-key", "127.0.0.1.key"),
-            ("--tls-client-ca", "ca.pem"),
-        ];
-        let flags = master.into_iter().flat_map(|(flag, file)| [flag.to_owned(), self.text(file)]);
-        Options {
-            flags: flags.collect(),
-            slave_flags: self.shown_by("slave"),
-            client_flags: self.shown_by("alice"),
-            ca: Some(self.path("ca.pem")),
-            ..Options::default()
-        }
-    }
-
-    /// The certificate that is shown at this address to those who trust this authority.
-    fn shown_at(&self, address: &str) -> Vec<u8> {
-        let roots = pem::authorities(&self.path("ca.pem")).unwrap();
-        let config = ClientConfig::builder_with_provider(pem::provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("127.0.0.1").unwrap();
-        let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        while tls.is_handshaking() {
-            tls.complete_io(&mut stream).unwrap();
-        }
-        tls.peer_certificates().unwrap()[0].to_vec()
-    }
-
-    /// A new certificate for the master, of the same authority, in place of the one that it has.
-    fn renew(&self) -> Vec<u8> {
-        self.tally(&["server", "localhost", "127.0.0.1"]);
-        for (new, old) in [("localhost.key", "127.0.0.1.key"), ("localhost.pem", "127.0.0.1.pem")] {
-            std::fs::rename(self.path(new), self.path(old)).unwrap();
-        }
-        pem::certificates(&self.path("127.0.0.1.pem")).unwrap()[0].to_vec()
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn address(url: &str) -> &str {
-    url.split_once("://").unwrap().1
-}
-
-fn health(url: &str, more: &[String]) -> Output {
-    run(["health", "--master", url].into_iter().chain(more.iter().map(String::as_str)))
-}
+use crate::certs::{Certs, address, health, said};
 
 #[test]
 fn a_job_of_a_cluster_that_speaks_tls_alone() {
@@ -147,7 +50,7 @@ fn who_does_not_trust_the_masters_authority_tells_it_nothing() {
     assert_eq!(public.status.code(), Some(5));
     assert!(said(&public).contains("--tls-ca"), "{}", said(&public));
     let url = format!("https://{}", cluster.http().address());
-    let http = Http::new(&url).trusting(Some(&others.path("ca.pem")));
+    let http = Http::new(&url).trusting(Some(&Trust { ca: others.path("ca.pem"), identity: None }));
     assert!(http.try_request("GET", "/health", &[], &[]).is_err());
     assert!(health(cluster.grpc(), &certs.trusted()).status.success());
 }
@@ -176,7 +79,7 @@ fn a_certificate_is_renewed_while_a_job_runs_and_nothing_is_lost() {
     let certs = Certs::make();
     let mut cluster = Cluster::start_with(2, certs.options());
     let old = certs.shown_at(address(cluster.grpc()));
-    let plays = input::plays(302, 5000, 150 << 20);
+    let plays = input::plays(302, 5000, 80 << 20);
     let expected = input::totals(plays.as_bytes());
     let http = cluster.http();
     let submitted = std::thread::spawn(move || {

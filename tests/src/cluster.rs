@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::http::Trust;
 use crate::process::{Process, tally};
 use crate::{Http, Postgres, eventually};
 
@@ -25,8 +26,8 @@ pub struct Options {
     pub slave_flags: Vec<String>,
     /// More flags of client commands.
     pub client_flags: Vec<String>,
-    /// The authority that the master's certificate is of, where it speaks TLS.
-    pub ca: Option<PathBuf>,
+    /// How the gateway is reached, where the master speaks TLS.
+    pub tls: Option<Trust>,
     /// The master's data folder, if not within the cluster's own.
     pub data_dir: Option<PathBuf>,
     /// The URL of the master's store, if that is not a file in its data folder.
@@ -198,7 +199,7 @@ impl Cluster {
 
     /// The gateway.
     pub fn http(&self) -> Http {
-        Http::new(&self.http).trusting(self.options.ca.as_deref())
+        Http::new(&self.http).trusting(self.options.tls.as_ref())
     }
 
     /// Where the master listens for gRPC, as a URL.

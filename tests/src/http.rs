@@ -1,13 +1,13 @@
 //! A client for the gateway that shows every answer, whatever its status.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Body, SendBody};
 
 use crate::cluster::without_scheme;
@@ -18,6 +18,15 @@ use crate::eventually;
 pub struct Http {
     base: String,
     agent: Agent,
+}
+
+/// Files for TLS.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// The authority that the gateway's certificate is of.
+    pub ca: PathBuf,
+    /// The certificate and the key that are shown to it.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What it said.
@@ -83,17 +92,22 @@ impl Http {
         Self { base: base.to_owned(), agent: agent(timeout, TlsConfig::default()) }
     }
 
-    /// The same, where the gateway's certificate is of an authority of its own.
+    /// The same, where the gateway's certificate is of an authority of its own, and wants to see one.
     ///
     /// # Panics
-    /// Where the authority's file is none.
+    /// Where a file is not what it should be.
     #[must_use]
-    pub fn trusting(self, ca: Option<&Path>) -> Self {
-        let Some(ca) = ca else { return self };
-        let ca = std::fs::read(ca).expect("the authority can be read");
-        let ca = Certificate::from_pem(&ca).expect("it is a certificate");
-        let roots = RootCerts::Specific(Arc::new(vec![ca]));
-        Self { agent: agent(None, TlsConfig::builder().root_certs(roots).build()), ..self }
+    pub fn trusting(self, trust: Option<&Trust>) -> Self {
+        let Some(Trust { ca, identity }) = trust else { return self };
+        let read = |path: &Path| std::fs::read(path).expect("the file can be read");
+        let cert = |path: &Path| Certificate::from_pem(&read(path)).expect("it is a certificate");
+        let roots = RootCerts::Specific(Arc::new(vec![cert(ca)]));
+        let shown = identity.as_ref().map(|(own, key)| {
+            let key = PrivateKey::from_pem(&read(key)).expect("it is a key");
+            ClientCert::new_with_certs(&[cert(own)], key)
+        });
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(shown).build();
+        Self { agent: agent(None, tls), ..self }
     }
 
     /// Where it listens: `ADDRESS:PORT`.

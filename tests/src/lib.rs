@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cluster::{Cluster, Options, on_postgres};
-pub use http::{Answer, Http};
+pub use http::{Answer, Http, Trust};
 pub use postgres::Postgres;
 pub use process::{Process, run, tally};
 pub use proxy::Proxy;

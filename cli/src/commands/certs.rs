@@ -16,6 +16,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use tally_master::access::Scope;
 
@@ -117,7 +118,9 @@ pub(crate) fn run(args: &CertsArgs, format: OutputFormat) -> anyhow::Result<()> 
 type Made = (PathBuf, PathBuf);
 
 fn ca(args: &CaArgs) -> anyhow::Result<Made> {
-    let mut params = params("Tally CA", args.days)?;
+    // A name of its own, so that two can be told apart in a bundle.
+    let mark = Uuid::new_v4().simple().to_string();
+    let mut params = params(&format!("Tally CA {}", &mark[..8]), args.days)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;

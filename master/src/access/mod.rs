@@ -26,6 +26,7 @@ pub use guard::{Access, AccessConfig, AccessError, Credential, Need, Refusal};
 pub use key::{Key, KeyId, KeyLimits, Standing};
 pub use keys::{KeysError, KeysFile, NewKey};
 pub use scope::{NoScope, Scope, Scopes};
+pub(crate) use session::{COOKIE, LIFETIME};
 pub use session::{Session, Sessions};
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use tokens::{TokensError, TokensFile};

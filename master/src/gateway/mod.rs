@@ -15,8 +15,10 @@ mod listen;
 mod look;
 mod metrics;
 mod openapi;
+mod policy;
 mod preflight;
 mod problem;
+mod session;
 mod site;
 mod socket;
 mod sources;
@@ -40,7 +42,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, options};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -104,6 +105,7 @@ fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, 
         .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
         .route("/docs/http.md", get(docs))
         .merge(ui::routes())
+        .merge(session::routes())
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         // Inputs may have any size: they are streamed to the spool and never held in memory.
@@ -129,9 +131,7 @@ fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, 
     let router = router.layer(from_fn(move |request: Request, next: Next| {
         bodies.clone().answer(request, |request| next.run(request))
     }));
-    let nosniff = HeaderValue::from_static("nosniff");
-    let nosniff = SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    (router.layer(nosniff), sockets)
+    (router.layer(from_fn(policy::add)), sockets)
 }
 
 /// The routes that are described in `/openapi.json`.

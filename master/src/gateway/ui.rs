@@ -12,18 +12,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use super::policy::PAGE;
 use super::problem::Problem;
 use crate::jobs::Jobs;
 
 #[derive(RustEmbed)]
 #[folder = "src/ui/"]
 struct Files;
-
-/// What the page may do: run and load what this master serves, talk to this master, and nothing else.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
 
 /// For a file whose address holds the version of all files: it never changes. A year, in seconds.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -126,8 +121,7 @@ fn reply(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, cache);
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, PAGE);
     // A tag is hexadecimal digits between quotes.
     if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(header::ETAG, tag);
@@ -147,7 +141,7 @@ mod tests {
     #[tokio::test]
     async fn the_page_is_served_under_a_strict_policy() {
         let response = page(HeaderMap::new()).await.unwrap();
-        assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
+        assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], PAGE);
         let tag = response.headers()[header::ETAG].clone();
         let html = text(response).await;
         assert!(html.contains(&format!("/ui/{}/main.js", *VERSION)), "{html}");

@@ -1,5 +1,7 @@
 // What is asked of the master: JSON in, JSON out, every error a Problem that says what to do.
 
+import { lost, proof } from "./session.js";
+
 /** An error as the master tells it (RFC 9457), or as the network does. */
 export class Problem extends Error {
   constructor(status, title, detail, kind = null) {
@@ -22,7 +24,8 @@ export function problemOf(status, text) {
 /** The answer to a request, as JSON; null for one without a body. */
 export async function ask(path, options = {}) {
   let response;
-  const headers = { accept: "application/json", ...options.headers };
+  const changes = options.method && options.method !== "HEAD";
+  const headers = { accept: "application/json", ...(changes ? proof() : {}), ...options.headers };
   try {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
@@ -30,6 +33,7 @@ export async function ask(path, options = {}) {
     throw new Problem(0, "The master does not answer", "It may be restarting; try again in a moment.");
   }
   const text = await response.text();
+  if (response.status === 401) lost();
   if (!response.ok) throw problemOf(response.status, text);
   return text ? parse(text) : null;
 }

@@ -16,6 +16,8 @@ import { Uploads } from "./upload/tray.js";
 import { UploadDialog } from "./upload/dialog.js";
 import { useDrop } from "./upload/drop.js";
 import { jobPath } from "./api.js";
+import { allowed, onSession, session } from "./session.js";
+import { Login, Myself } from "./login.js";
 
 const TITLES = {
   overview: "Tally",
@@ -24,8 +26,15 @@ const TITLES = {
   sources: "Sources · Tally",
 };
 
-/** The whole page. */
+/** The whole page, or that of those who have not said who they are. */
 export function App() {
+  const [, draw] = useState(0);
+  useEffect(() => onSession(() => draw((n) => n + 1)), []);
+  if (!session.known) return null;
+  return allowed("read") ? html`<${Frame} key=${session.csrf} />` : html`<${Login} />`;
+}
+
+function Frame() {
   const at = useRoute();
   const [file, setFile] = useState(null);
   const [instead, setInstead] = useState(false);
@@ -40,6 +49,8 @@ export function App() {
     else if (at.page !== "table") live.listen("/api/v1/events", { silence: true });
     document.title = at.page === "table" ? `${at.id} · Tally` : TITLES[at.page];
   }, [at.page, at.id]);
+  // Whoever logs out listens no more.
+  useEffect(() => () => live.listen(null), []);
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
     <${Header} at=${at} onFile=${setFile} />
@@ -53,8 +64,8 @@ export function App() {
         <a href="/docs">API</a> <a href="/docs/http.md">HTTP reference</a> <a href="/metrics">Metrics</a>
       </nav>
     </footer>
-    ${dragging && html`<div class="drop-veil" aria-hidden="true"><p><${Icon} name="upload" />Drop the file to ${aim(at).verb} it</p></div>`}
-    ${file && html`<${instead ? ImportDialog : aim(at).Dialog} file=${file} at=${at} onClose=${close} onInstead=${() => setInstead(true)} />`}`;
+    ${dragging && allowed("submit") && html`<div class="drop-veil" aria-hidden="true"><p><${Icon} name="upload" />Drop the file to ${aim(at).verb} it</p></div>`}
+    ${file && allowed("submit") && html`<${instead ? ImportDialog : aim(at).Dialog} file=${file} at=${at} onClose=${close} onInstead=${() => setInstead(true)} />`}`;
 }
 
 // Where tables are shown, a file is for a table; elsewhere it is counted.
@@ -95,9 +106,11 @@ function Header({ at, onFile }) {
     <nav aria-label="Main">${PLACES.map(([page, href, text]) => html`<a key=${page} href=${href}
       aria-current=${at.page === page ? "page" : at.page === "table" && page === "tables" ? "true" : null}>${text}</a>`)}</nav>
     <span class="hint sub">drop a CSV anywhere, or</span>
-    <label class="button primary file-button"><${Icon} name="upload" /><span>${aim(at).text}</span>
-      <input class="unseen" type="file" id="file" onChange=${pick} /></label>
+    <label class="button primary file-button" data-off=${!allowed("submit")}
+      title=${allowed("submit") ? null : "This needs a key with the scope submit"}><${Icon} name="upload" /><span>${aim(at).text}</span>
+      <input class="unseen" type="file" id="file" disabled=${!allowed("submit")} onChange=${pick} /></label>
     <${LiveState} />
+    <${Myself} />
     <${Theme} />
   </header>`;
 }

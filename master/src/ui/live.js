@@ -2,6 +2,7 @@
 // tabs. Says whether it lives, opens again after a master's restart, and lets go while nobody looks.
 
 import { parse } from "./api.js";
+import { check, session } from "./session.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5000;
@@ -71,6 +72,8 @@ export class Live {
     this.close();
     if (this.over) return;
     this.onState("reconnecting");
+    // It does not say why it was refused: the session may have ended.
+    if (session.guarded) check().catch(() => {});
     this.timer = setTimeout(() => this.open("reconnecting"), this.wait * (0.75 + Math.random() / 2));
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
   }

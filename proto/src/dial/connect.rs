@@ -99,7 +99,10 @@ impl Connector {
             None => "of an authority that the public web trusts (--tls-ca names others)".to_owned(),
         };
         let words = match inner {
-            Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            Some(Error::InvalidCertificate(
+                // Two authorities may have the same name.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => {
                 format!("its certificate is not {trusted}")
             }
             Some(Error::InvalidCertificate(

@@ -13,8 +13,9 @@ const WORDS: &str = "this port speaks TLS: say https://";
 /// What an HTTP/2 client that knows its way begins with, such as gRPC's.
 const HTTP2: &[u8] = b"PRI ";
 
-/// HTTP/2's code for "use TLS": `INADEQUATE_SECURITY`.
-const INADEQUATE_SECURITY: u8 = 0xc;
+/// HTTP/2's `PROTOCOL_ERROR`. There is a code for "use TLS", but gRPC makes "permission denied" of that, and it is not
+/// about who is asking.
+const PROTOCOL_ERROR: u8 = 1;
 
 /// How long it is waited for the client to have read it, and how many bytes are read meanwhile: a socket that is
 /// closed with bytes unread takes back what was sent.
@@ -47,7 +48,7 @@ fn goaway() -> Vec<u8> {
     let mut frames = vec![0, 0, 0, 4, 0, 0, 0, 0, 0];
     let length = 8 + WORDS.len() as u8;
     frames.extend_from_slice(&[0, 0, length, 7, 0, 0, 0, 0, 0]);
-    frames.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, INADEQUATE_SECURITY]);
+    frames.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, PROTOCOL_ERROR]);
     frames.extend_from_slice(WORDS.as_bytes());
     frames
 }

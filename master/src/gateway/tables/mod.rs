@@ -26,6 +26,7 @@ use super::openapi::{OfDeclaration, OfTable, TablePath};
 use super::problem::Problem;
 use super::{Answer, App};
 use crate::jobs::Jobs;
+pub(super) use operations::whole;
 
 /// Largest declaration of a table, in bytes: columns and aggregates at their bounds have a tenth of it.
 const MAX_DECLARATION_BYTES: usize = 256 << 10;

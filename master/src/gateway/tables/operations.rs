@@ -105,7 +105,7 @@ pub(super) async fn apply(State(jobs): App, name: Name, request: Request) -> Ans
 }
 
 /// A whole body of a bounded size.
-pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Problem> {
+pub(in crate::gateway) async fn whole(body: Body, most: usize) -> Result<Bytes, Problem> {
     let mut pieces = body.into_data_stream();
     let mut all = Vec::new();
     let mut first = Bytes::new();

@@ -10,6 +10,7 @@ import { Confirm } from "../parts/dialog.js";
 import { Icon, State } from "../parts/icon.js";
 import { ProblemBox } from "../parts/problem.js";
 import { jobHref } from "../route.js";
+import { may } from "../session.js";
 
 const FORMATS = [
   ["csv", "CSV"],
@@ -92,9 +93,9 @@ function Actions({ job }) {
     dropJob(job.id);
   });
   return html`<div class="actions">
-    ${!ended(job) && html`<button type="button" class="button" onClick=${() => setAsking("cancel")}>
+    ${!ended(job) && html`<button type="button" class="button" ...${may("submit")} onClick=${() => setAsking("cancel")}>
       <${Icon} name="close" />Cancel</button>`}
-    <button type="button" class="button" onClick=${() => setAsking("delete")}><${Icon} name="bin" />Delete</button>
+    <button type="button" class="button" ...${may("admin")} onClick=${() => setAsking("delete")}><${Icon} name="bin" />Delete</button>
     <${ProblemBox} problem=${problem} />
     ${asking === "cancel" && html`<${Confirm} title="Cancel this job?" verb="Cancel the job" busy=${busy}
       onYes=${cancel} onClose=${() => setAsking(null)}>

@@ -7,6 +7,7 @@ import { useNow, usePolled } from "../parts/hooks.js";
 import { Icon } from "../parts/icon.js";
 import { ProblemBox, Quiet } from "../parts/problem.js";
 import { jobHref, tableHref } from "../route.js";
+import { may } from "../session.js";
 
 const POLL_MS = 2000;
 
@@ -50,7 +51,7 @@ function Source({ source, onPoll }) {
   return html`<article class="source" data-source=${name} aria-label=${name}>
     <div class="job-line"><h3>${name}</h3><span class="tag">${kind}</span>
       <span class="tag source-state" data-state=${state.split(" ")[0]} role="status">${state}</span>
-      <div class="actions"><button type="button" class="button" disabled=${busy} aria-label=${`Look at ${name} now`} onClick=${look}>
+      <div class="actions"><button type="button" class="button" disabled=${busy} ...${may("submit")} aria-label=${`Look at ${name} now`} onClick=${look}>
         <${Icon} name="repeat" />Look now</button></div></div>
     <p class="sub long">${target}</p>
     <p>into ${table ? html`the <a href=${tableHref(table)}>${into}</a>` : into}${job && html`; last job <a href=${jobHref(job)}><code>${job}</code></a>`}</p>

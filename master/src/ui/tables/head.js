@@ -6,6 +6,7 @@ import { count, moment } from "../format.js";
 import { Confirm } from "../parts/dialog.js";
 import { Icon } from "../parts/icon.js";
 import { ProblemBox } from "../parts/problem.js";
+import { may } from "../session.js";
 
 const FORMATS = [["csv", "CSV"], ["jsonl", "JSON Lines"], ["json", "JSON"]];
 
@@ -21,7 +22,7 @@ export function TableHead({ table, onAdd }) {
     <div class="job-line">
       <h1 id="table-title">${table.name}</h1>
       <div class="actions">
-        <button type="button" class="button primary" onClick=${onAdd}><${Icon} name="plus" />Add a row</button>
+        <button type="button" class="button primary" ...${may("submit")} onClick=${onAdd}><${Icon} name="plus" />Add a row</button>
         <${DropTable} table=${table} />
       </div>
     </div>
@@ -53,7 +54,7 @@ export function DropTable({ table, onDropped = () => { location.hash = "#/tables
     }
     setBusy(false);
   };
-  return html`<button type="button" class="button" aria-label=${`Drop ${table.name}`}
+  return html`<button type="button" class="button" aria-label=${`Drop ${table.name}`} ...${may("admin")}
       onClick=${() => setAsking(true)}><${Icon} name="bin" />Drop</button>
     ${asking && html`<${Confirm} title="Drop this table?" verb="Drop the table" busy=${busy} onYes=${drop} onClose=${() => setAsking(false)}>
       <p><strong>${table.name}</strong> with its ${count(table.rows)} rows, their history and its aggregates is removed from the

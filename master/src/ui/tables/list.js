@@ -8,6 +8,7 @@ import { Icon } from "../parts/icon.js";
 import { ProblemBox, Quiet } from "../parts/problem.js";
 import { DeclareDialog } from "./declare.js";
 import { DropTable } from "./head.js";
+import { may } from "../session.js";
 
 const POLL_MS = 2000;
 
@@ -19,7 +20,7 @@ export function TablesPage() {
   return html`<h1 class="unseen">Tables</h1>
     <section class="panel" aria-labelledby="tables-title">
       <div class="panel-head"><h2 id="tables-title">Tables</h2>
-        <button type="button" class="button primary" onClick=${() => setDeclaring(true)}><${Icon} name="plus" />Declare a table</button></div>
+        <button type="button" class="button primary" ...${may("admin")} onClick=${() => setDeclaring(true)}><${Icon} name="plus" />Declare a table</button></div>
       <${ProblemBox} problem=${problem} again=${soon} />
       ${tables.length > 0 && html`<${Table} tables=${tables} onDropped=${soon} />`}
       ${data && !tables.length && html`<${Quiet}>No tables yet. Declare one, or drop a CSV file anywhere on this page.<//>`}

@@ -11,6 +11,7 @@ import { Fields } from "./fields.js";
 import { History } from "./history.js";
 import { onChanges } from "./stream.js";
 import { keyId, keyText } from "./values.js";
+import { may } from "../session.js";
 
 /** The dialog for `row`; for a new one where that is null. `onDone` is called with what was done, and the key. */
 export function RowDialog({ table, row, onClose, onDone }) {
@@ -60,9 +61,9 @@ function Form({ edit, onClose }) {
       <button type="button" class="button danger" disabled=${busy} onClick=${() => edit.remove()}>Delete the row</button>
     </div>` : html`<div class="dialog-foot">
       ${base && html`<span class="foot-text sub">version ${count(base.version)}</span>
-        <button type="button" class="button" onClick=${() => setAsking(true)}><${Icon} name="bin" />Delete</button>`}
+        <button type="button" class="button" ...${may("submit")} onClick=${() => setAsking(true)}><${Icon} name="bin" />Delete</button>`}
       <button type="button" class="button" onClick=${onClose}>Not now</button>
-      <button type="submit" class="button primary" disabled=${busy || idle}>${base ? "Save" : "Add it"}</button>
+      <button type="submit" class="button primary" disabled=${busy || idle} ...${may("submit")}>${base ? "Save" : "Add it"}</button>
     </div>`}
   </form>`;
 }

@@ -4,6 +4,7 @@
 import { ask, problemOf, query } from "../api.js";
 import { changed } from "../store.js";
 import { announce } from "../parts/announce.js";
+import { proof } from "../session.js";
 
 const TUS = { "Tus-Resumable": "1.0.0" };
 const FIRST_WAIT_MS = 500;
@@ -45,7 +46,7 @@ class Upload {
 
   async create(parameters, first) {
     const name = btoa(String.fromCharCode(...new TextEncoder().encode(this.file.name || "unnamed")));
-    const headers = { ...TUS, "Upload-Length": String(this.file.size), "Upload-Metadata": `filename ${name}` };
+    const headers = { ...TUS, ...proof(), "Upload-Length": String(this.file.size), "Upload-Metadata": `filename ${name}` };
     const body = first > 0 ? this.file.slice(0, first) : null;
     if (body) headers["Content-Type"] = "application/offset+octet-stream";
     const response = await fetch(`/api/v1/uploads${query(parameters)}`, { method: "POST", headers, body });
@@ -89,7 +90,7 @@ class Upload {
       const from = this.sent;
       this.request = request;
       request.open("PATCH", this.url);
-      for (const [name, value] of Object.entries(TUS)) request.setRequestHeader(name, value);
+      for (const [name, value] of Object.entries({ ...TUS, ...proof() })) request.setRequestHeader(name, value);
       request.setRequestHeader("Upload-Offset", String(from));
       request.setRequestHeader("Content-Type", "application/offset+octet-stream");
       request.upload.onprogress = (event) => this.at(from + event.loaded);
