@@ -46,7 +46,8 @@ fn a_master_is_not_opened_to_the_world_by_accident() {
         .output()
         .unwrap();
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("--insecure"), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.contains("--insecure") && said.contains("tally keys create"), "{said}");
 }
 
 #[test]

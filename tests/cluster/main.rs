@@ -18,6 +18,7 @@ mod http;
 mod in_place;
 mod ingest;
 mod joining;
+mod keys;
 mod limits;
 mod lists;
 mod looks;

@@ -16,6 +16,7 @@ use tally_common::spec::SpecDraft;
 use super::problem::Problem;
 use super::spec::Params;
 use super::upload::{MAX_SPEC_BYTES, key, next, wanted};
+use crate::access::Who;
 use crate::fetch::{NotAllowed, Source};
 use crate::jobs::{Jobs, NewIngest, NewJob, Wanted};
 
@@ -57,6 +58,7 @@ pub(super) fn is_json(request: &Request) -> bool {
 pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Problem> {
     let query = request.uri().query().map(str::to_owned);
     let key = key(request.headers())?;
+    let who: Option<Who> = request.extensions().get().cloned();
     let submission = read(request).await?;
     let params = Params::parse(Some(&submission.query(query.as_deref())))?;
     let Submission { source, spec, result_path, .. } = submission;
@@ -71,7 +73,7 @@ pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Prob
             name.map(|name| name.to_string_lossy().into_owned())
         }
     };
-    let wanted = wanted(&params, spec, name, None)?;
+    let wanted = wanted(&params, spec, name, None)?.by(who.as_ref());
     let result_path = match result_path {
         Some(path) => Some(jobs.result_place(path).await?),
         None => None,

@@ -80,7 +80,7 @@ pub(super) async fn create(State(jobs): App, request: Request) -> Answer {
     }
     let named = |pair: &&(String, String)| matches!(&*pair.0, "filename" | "name");
     let name = metadata.iter().find(named).map(|(_, name)| name.clone());
-    let wanted = wanted(&params, None, name, Some(length))?;
+    let wanted = wanted(&params, None, name, Some(length))?.by(request.extensions().get());
     let key = key(request.headers())?;
     let checksum = request.headers().get("upload-checksum").cloned();
     let mut body = Body::into_data_stream(request.into_body());

@@ -21,6 +21,7 @@ use tally_common::spec::{Spec, SpecDraft};
 pub(super) use self::gather::Gather;
 use super::problem::Problem;
 use super::spec::Params;
+use crate::access::Who;
 use crate::jobs::{Jobs, NewIngest, NewJob, Peek, Upload, Wanted};
 
 /// Largest spec part, in bytes.
@@ -42,6 +43,7 @@ pub(super) async fn receive(jobs: &Jobs, request: Request) -> Result<JobId, Prob
     let asked = Asked {
         params: Params::parse(request.uri().query())?,
         key: key(request.headers())?,
+        who: request.extensions().get().cloned(),
         repairs: None,
     };
     receive_as(jobs, asked, request).await
@@ -56,6 +58,7 @@ pub(super) async fn repair(
     let asked = Asked {
         params: Params::parse(request.uri().query())?,
         key: key(request.headers())?,
+        who: request.extensions().get().cloned(),
         repairs: Some(repaired),
     };
     receive_as(jobs, asked, request).await
@@ -66,6 +69,7 @@ pub(super) async fn repair(
 struct Asked {
     params: Params,
     key: Option<String>,
+    who: Option<Who>,
     repairs: Option<JobId>,
 }
 
@@ -329,7 +333,7 @@ impl Asked {
             let plays = Spec::try_from(SpecDraft::plays())?;
             return Ok(NewJob { expected, ..NewJob::new(String::new(), plays) }.into());
         }
-        wanted(&self.params, spec, file_name, expected)
+        Ok(wanted(&self.params, spec, file_name, expected)?.by(self.who.as_ref()))
     }
 }
 

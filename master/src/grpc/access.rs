@@ -18,7 +18,6 @@ const NEEDS: &[(&str, Need)] = &[
     // Probes have no key, and it says nothing but whether the master serves.
     ("grpc.health.v1.Health/Check", Need::Nothing),
     ("grpc.health.v1.Health/Watch", Need::Nothing),
-    ("grpc.health.v1.Health/List", Need::Nothing),
     ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Need::READ),
     ("tally.v1.Cluster/Join", Need::JOIN),
     ("tally.v1.Cluster/StreamTask", Need::JOIN),

@@ -15,6 +15,7 @@ use tally_proto::frames::{Incoming, Shape, path, request, respond, respond_once}
 use super::cluster::ClusterService;
 use super::jobs::JobsService;
 use super::stream::Frames;
+use crate::access::{About, Who};
 use crate::pace::{Paced, TooSlow};
 
 /// Adds them to what is served; a path of its own goes before a service's.
@@ -49,12 +50,19 @@ async fn submit(State(clients): State<JobsService>, sent: Request) -> impl IntoR
     let jobs = clients.0.clone();
     let window = jobs.config().pace_window;
     let scarce = Arc::new(move || jobs.uploads_are_full());
+    let who: Option<Who> = sent.extensions().get().cloned();
     let sent = sent.map(|body| {
         axum::body::Body::new(Paced::new(body, window, scarce, |slow: TooSlow| {
             Status::deadline_exceeded(slow.to_string()).into()
         }))
     });
-    respond_once(clients.take_in(frames(sent, Shape::HEADER_AND_DATA)).await)
+    let taken = clients.take_in(frames(sent, Shape::HEADER_AND_DATA), who.as_ref()).await;
+    let about = taken.as_ref().ok().map(|reply| About::Job(reply.job_id.clone()));
+    let mut answer = respond_once(taken);
+    if let Some(about) = about {
+        answer.extensions_mut().insert(about);
+    }
+    answer
 }
 
 async fn result(State(clients): State<JobsService>, asked: Request) -> impl IntoResponse {

@@ -33,7 +33,7 @@ use super::errors::refused;
 use super::stream::{self, Frames};
 use super::views;
 use super::watch::{self, Stream};
-use crate::access::About;
+use crate::access::{About, Who};
 use crate::jobs::{Jobs, NewIngest, NewJob, Upload, Wanted};
 
 /// How long a client may pause within an upload.
@@ -189,12 +189,16 @@ impl Service for JobsService {
 
 impl JobsService {
     /// `Submit`.
-    pub(super) async fn take_in(&self, mut frames: Incoming) -> Result<SubmitReply, Status> {
+    pub(super) async fn take_in(
+        &self,
+        mut frames: Incoming,
+        who: Option<&Who>,
+    ) -> Result<SubmitReply, Status> {
         let (mut upload, held) = match next(&mut frames).await? {
             Some(Part::Header(header)) => {
                 let header = SubmitHeader::decode(header)
                     .map_err(|error| Status::internal(error.to_string()))?;
-                self.begin(header, &mut frames).await?
+                self.begin(header, &mut frames, who).await?
             }
             _ => return Err(refused(WireError::Missing("header"))),
         };
@@ -231,6 +235,7 @@ impl JobsService {
         &self,
         header: SubmitHeader,
         frames: &mut Incoming,
+        who: Option<&Who>,
     ) -> Result<(Upload, Vec<Bytes>), Status> {
         if let Some(resume) = &header.resume {
             let upload = self.0.resume(job_id(&resume.job_id)?, resume.offset).await?;
@@ -244,7 +249,7 @@ impl JobsService {
         }
         let some = |path: &String| (!path.is_empty()).then(|| PathBuf::from(path));
         let (path, result_path) = (some(&header.in_place), some(&header.result_path));
-        let wanted = wanted(header).map_err(refused)?;
+        let wanted = wanted(header).map_err(refused)?.by(who);
         let mut peek = self.0.peek(&wanted);
         let mut new = match &path {
             Some(path) => self.0.job_of_file(wanted, path.clone()).await?,

@@ -18,6 +18,7 @@ use tally_common::table::{Table, TableDraft, TableError, infer_from};
 
 use super::peek::Peek;
 use super::{Jobs, JobsError, NewJob};
+use crate::access::{Scope, Who};
 use crate::coordinator::Stopped;
 use crate::spool::{InputError, read_up_to};
 use crate::tables::TablesError;
@@ -83,6 +84,21 @@ pub enum Wanted {
 impl From<NewJob> for Wanted {
     fn from(new: NewJob) -> Self {
         Self::Count(new)
+    }
+}
+
+impl Wanted {
+    /// As somebody may ask for it: a table that is not there is declared for those only who may declare tables. For
+    /// others it is not there.
+    #[must_use]
+    pub(crate) fn by(mut self, who: Option<&Who>) -> Self {
+        if let Self::Ingest(new) = &mut self
+            && who.is_some_and(|who| !who.allows(Scope::Admin))
+        {
+            new.preset = None;
+            new.key.clear();
+        }
+        self
     }
 }
 
