@@ -8,6 +8,7 @@ use tally_common::id::JobId;
 
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::recount::Recounter;
 use crate::sources::SourceConfig;
 use crate::tables::Keep;
 
@@ -80,6 +81,8 @@ pub struct Config {
     pub keep: Keep,
     /// How often it is looked whether something may be removed.
     pub sweep: Duration,
+    /// Counts tasks here that slaves contradict each other about; without it such a task begins anew.
+    pub recounter: Option<Recounter>,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -116,6 +119,7 @@ impl Config {
             sources: Vec::new(),
             keep: Keep::default(),
             sweep: Duration::from_secs(30),
+            recounter: None,
         }
     }
 

@@ -6,6 +6,7 @@
 //! behind them.
 
 pub mod access;
+pub mod backup;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod clock;
@@ -31,6 +32,7 @@ pub mod merge;
 pub mod metrics;
 pub mod read_at;
 mod readers;
+pub mod recount;
 mod removal;
 mod runs;
 pub mod sample;

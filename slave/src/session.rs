@@ -110,7 +110,13 @@ fn jitter(config: &Config, failures: u32) -> u64 {
 
 fn refused(status: &Status) -> bool {
     let code = status.code();
-    matches!(code, Code::FailedPrecondition | Code::InvalidArgument | Code::Unauthenticated)
+    matches!(
+        code,
+        Code::FailedPrecondition
+            | Code::InvalidArgument
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+    )
 }
 
 /// How a session ended.

@@ -1,6 +1,7 @@
 //! Whole-cluster tests: real processes, real sockets, real files.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
 
+mod backup;
 mod bad_input;
 mod broker;
 mod cli;
@@ -14,6 +15,7 @@ mod hammer;
 mod http;
 mod in_place;
 mod ingest;
+mod liar;
 mod limits;
 mod lists;
 mod looks;
@@ -37,6 +39,7 @@ mod tables_cli;
 mod tables_grpc;
 mod top;
 mod traces;
+mod upgrade;
 mod watch;
 mod watched;
 mod watched_tables;

@@ -21,6 +21,8 @@ pub struct Options {
     pub envs: Vec<(String, String)>,
     /// More flags of the master.
     pub flags: Vec<String>,
+    /// Environment of the slaves.
+    pub slave_envs: Vec<(String, String)>,
     /// More flags of the slaves.
     pub slave_flags: Vec<String>,
     /// The master's data folder, if not within the cluster's own.
@@ -126,6 +128,7 @@ impl Cluster {
         let mut command = self.options.command();
         command.args(["slave", "--master", &self.grpc, "--name", &name]);
         command.args(["--workers", &workers.to_string()]).args(&self.options.slave_flags);
+        command.envs(self.options.slave_envs.iter().cloned());
         self.slaves.push(Process::start(&name, command));
         self.slaves.last_mut().expect("one has just been pushed")
     }
