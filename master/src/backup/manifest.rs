@@ -26,6 +26,8 @@ pub(super) struct Manifest {
     tally: String,
     /// When, in milliseconds since 1970.
     taken_ms: u64,
+    /// All folders, those that are empty, too: a master expects them.
+    folders: Vec<String>,
     pub(super) files: Vec<Entry>,
 }
 
@@ -41,23 +43,34 @@ pub(super) struct Entry {
 impl Entry {
     /// Its path, which does not leave the folder.
     pub(super) fn path(&self) -> Result<PathBuf, BackupError> {
-        let path = PathBuf::from(&self.path);
-        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if inside && !self.path.is_empty() {
-            Ok(path)
-        } else {
-            Err(BackupError::Damaged(format!("{:?} is no path within it", self.path)))
-        }
+        inside(&self.path)
+    }
+}
+
+/// A path that does not leave the folder.
+fn inside(text: &str) -> Result<PathBuf, BackupError> {
+    let path = PathBuf::from(text);
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if inside && !text.is_empty() {
+        Ok(path)
+    } else {
+        Err(BackupError::Damaged(format!("{text:?} is no path within it")))
     }
 }
 
 impl Manifest {
+    /// The folders, below the one that it is of, each after those that it is in.
+    pub(super) fn folders(&self) -> Result<Vec<PathBuf>, BackupError> {
+        self.folders.iter().map(|folder| inside(folder)).collect()
+    }
+
     /// Of what is in a folder.
     pub(super) fn of(folder: &Path, build: &str, taken_ms: u64) -> Result<Self, BackupError> {
-        let mut files = Vec::new();
-        walk(folder, Path::new(""), &mut files)?;
+        let (mut folders, mut files) = (Vec::new(), Vec::new());
+        walk(folder, Path::new(""), &mut folders, &mut files)?;
+        folders.sort();
         files.sort_by(|a: &Entry, b| a.path.cmp(&b.path));
-        Ok(Self { version: VERSION, tally: build.to_owned(), taken_ms, files })
+        Ok(Self { version: VERSION, tally: build.to_owned(), taken_ms, folders, files })
     }
 
     /// Puts it into the folder.
@@ -89,21 +102,27 @@ impl Manifest {
     }
 }
 
-fn walk(folder: &Path, below: &Path, files: &mut Vec<Entry>) -> Result<(), BackupError> {
+fn walk(
+    folder: &Path,
+    below: &Path,
+    folders: &mut Vec<String>,
+    files: &mut Vec<Entry>,
+) -> Result<(), BackupError> {
     let at = folder.join(below);
     for entry in fs::read_dir(&at).map_err(BackupError::at(&at))? {
         let entry = entry.map_err(BackupError::at(&at))?;
         let path = below.join(entry.file_name());
-        if entry.path().is_dir() {
-            walk(folder, &path, files)?;
-            continue;
-        }
-        let (size, crc32c) = sum(&entry.path()).map_err(BackupError::at(&entry.path()))?;
-        let Some(path) = path.to_str() else {
+        let Some(text) = path.to_str() else {
             let odd = io::Error::other("its name is not Unicode");
             return Err(BackupError::at(&entry.path())(odd));
         };
-        files.push(Entry { path: path.to_owned(), size, crc32c });
+        if entry.path().is_dir() {
+            folders.push(text.to_owned());
+            walk(folder, &path, folders, files)?;
+            continue;
+        }
+        let (size, crc32c) = sum(&entry.path()).map_err(BackupError::at(&entry.path()))?;
+        files.push(Entry { path: text.to_owned(), size, crc32c });
     }
     Ok(())
 }

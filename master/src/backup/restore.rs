@@ -31,6 +31,11 @@ pub fn restore(from: &Path, data: &Path) -> Result<Copied, BackupError> {
 }
 
 fn all(manifest: &Manifest, from: &Path, data: &Path) -> Result<Copied, BackupError> {
+    for folder in manifest.folders()? {
+        let folder = data.join(folder);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(BackupError::at(&folder))?;
+    }
     let (last, first): (Vec<&Entry>, Vec<&Entry>) =
         manifest.files.iter().partition(|file| [STORE, STORE_ID].contains(&&*file.path));
     for entry in first.into_iter().chain(last) {
@@ -91,6 +96,7 @@ mod tests {
         fs::write(data.join("keys.json"), "{}").unwrap();
         fs::set_permissions(data.join("keys.json"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(data.join("jobs/1/runs/0.run"), vec![7; 3 << 20]).unwrap();
+        fs::create_dir_all(data.join("jobs/1/spool")).unwrap();
         fs::write(data.join("lock"), "").unwrap();
         super::super::take(&data, &to, "0").unwrap();
         (folder, to)
@@ -105,6 +111,7 @@ mod tests {
         let key = fs::metadata(data.join("keys.json")).unwrap();
         assert_eq!(key.permissions().mode() & 0o777, 0o600);
         assert!(fs::read(data.join("jobs/1/runs/0.run")).unwrap() == vec![7; 3 << 20]);
+        assert!(data.join("jobs/1/spool").is_dir(), "a master expects it");
         assert!(data.join(STORE).exists() && !data.join("lock").exists());
         let again = restore(&from, &data);
         assert!(matches!(again, Err(BackupError::NotEmpty(_))), "{again:?}");

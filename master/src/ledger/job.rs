@@ -237,7 +237,7 @@ impl Job {
             Check::Agreed => self.verified -= 1,
             Check::Alone => self.unverified -= 1,
         }
-        let Some(task) = self.task_mut(number) else { return None };
+        let task = self.task_mut(number)?;
         let (totals, groups) = (std::mem::take(&mut task.totals), std::mem::take(&mut task.groups));
         self.groups -= groups;
         add(&mut self.totals, &totals, u64::saturating_sub);

@@ -316,6 +316,8 @@ impl Ledger {
         }
         for liar in wrong {
             let reason = format!("its answer to task {number} of job {id} was false");
+            // Under how many ids it is known is not how many have lied.
+            self.counts.set_aside += u64::from(!self.aside.contains(&liar.by));
             self.set_aside(liar.by, &reason);
         }
     }
@@ -345,7 +347,6 @@ impl Ledger {
             self.aside.clear();
         }
         self.aside.insert(slave);
-        self.counts.set_aside += 1;
         let of = |(_, session): &(&SessionId, &Session)| session.slave == slave;
         let sessions: Vec<_> = self.sessions.iter().filter(of).map(|(id, _)| *id).collect();
         for session in sessions {
