@@ -87,7 +87,7 @@ pub(crate) enum Compress {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a master
-    Master(MasterArgs),
+    Master(Box<MasterArgs>),
     /// Run a slave that counts for a master
     Slave(SlaveArgs),
     /// Count files here and now: master and slaves in this process, no port opened
