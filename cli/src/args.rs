@@ -140,6 +140,10 @@ pub(crate) enum Command {
     Certs(CertsArgs),
     /// Make test data
     Generate(GenerateArgs),
+    /// Copy a master's data folder while it runs
+    Backup(BackupArgs),
+    /// Make a data folder of such a copy
+    Restore(RestoreArgs),
     /// Look for what keeps a cluster from working, and say what to do
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -271,6 +275,11 @@ pub(crate) struct MasterArgs {
     /// Size that tasks should have, in place of what fits input and cluster: for tests and experiments
     #[arg(long, value_name = "SIZE", value_parser = size, hide = true, env = "TALLY_TASK_BYTES")]
     pub(crate) task_bytes: Option<u64>,
+    /// Have so many of a hundred tasks counted once more, by another slave, and set slaves aside whose
+    /// answers are false; no slave can tell which tasks
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent,
+        env = "TALLY_VERIFY_SAMPLE")]
+    pub(crate) verify_sample: f64,
     /// Seconds between two looks for what may be removed
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, hide = true,
         env = "TALLY_SWEEP")]
@@ -416,6 +425,26 @@ pub(crate) struct SubmitArgs {
 Examples:
   tally verify 0199… --input plays.csv      (counts the original file once more)
   tally verify 0199… --tasks 0,7            (two tasks, from the input that the master has kept)")]
+pub(crate) struct BackupArgs {
+    /// Where the copy goes: a folder that is empty or not there
+    #[arg(value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// The folder to copy: that of a master, which may be running
+    #[arg(long, value_name = "DIR", default_value = "tally-data", env = "TALLY_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// The copy
+    #[arg(value_name = "BACKUP")]
+    pub(crate) from: PathBuf,
+    /// The data folder to make: it must be empty, or not be there
+    #[arg(long, value_name = "DIR", env = "TALLY_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
     /// The job
     pub(crate) job: JobId,
@@ -500,6 +529,15 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let seconds: f64 = number.parse().map_err(|_| "a number of seconds is wanted".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent)
+    } else {
+        Err("a share is from 0 to 100".to_owned())
+    }
 }
 
 fn days(text: &str) -> Result<Duration, String> {

@@ -30,7 +30,7 @@ pub(crate) async fn slave(cluster: Cluster, workers: u32) -> anyhow::Result<()> 
         version: tally_proto::BUILD.to_owned(),
         labels: Default::default(),
     };
-    let Joined { session, heartbeat, mut commands } = cluster.join(hello).await?;
+    let Joined { session, heartbeat, mut commands } = cluster.join(hello, None).await?;
     let (outcomes_in, mut outcomes) = mpsc::channel(2 * workers as usize);
     let pool = Workers::start(workers, &outcomes_in).context("no threads to count with")?;
     let mut slave =

@@ -31,6 +31,10 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => return exit::report(&error),
     };
+    if let Some(minor) = std::env::var("TALLY_PROTOCOL_MINOR").ok().and_then(|it| it.parse().ok()) {
+        // For tests of upgrades: as a build that speaks this one.
+        tally_proto::speak(minor);
+    }
     let args = match Args::from_arg_matches(&command.get_matches()) {
         Ok(args) => args,
         Err(error) => error.exit(),

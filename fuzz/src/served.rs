@@ -122,7 +122,7 @@ impl Served {
             labels: Default::default(),
         };
         let Joined { session, heartbeat, mut commands } =
-            self.cluster.join(hello).await.expect("a slave can join");
+            self.cluster.join(hello, None).await.expect("a slave can join");
         let (cluster, every) = (self.cluster.clone(), heartbeat / 4);
         tokio::spawn(async move {
             while cluster.beat(session, Vec::new()).await.is_ok() {

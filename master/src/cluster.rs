@@ -73,6 +73,14 @@ pub enum ClusterError {
     /// The task has its answer, its job has ended, or it never was.
     #[error("the task {0} is not wanted")]
     NotWanted(MessageId),
+    /// The slave has lied before.
+    #[error("the slave {name} is set aside until this master is started again: {reason}")]
+    SetAside {
+        /// Its name.
+        name: String,
+        /// What it has lied about.
+        reason: String,
+    },
     /// A partial could not be taken in.
     #[error(transparent)]
     Runs(#[from] RunsError),
@@ -90,14 +98,19 @@ impl Cluster {
         Self { coordinator, uploads: Arc::new(uploads) }
     }
 
-    /// Opens a session.
+    /// Opens a session. `credential` says what the slave has shown of itself, if it did: together with
+    /// its name it is what a slave that was set aside is known by.
     ///
     /// # Errors
-    /// [`ClusterError::Stopped`].
-    pub async fn join(&self, hello: SlaveHello) -> Result<Joined, ClusterError> {
+    /// [`ClusterError::Stopped`] and [`ClusterError::SetAside`].
+    pub async fn join(
+        &self,
+        hello: SlaveHello,
+        credential: Option<String>,
+    ) -> Result<Joined, ClusterError> {
         let (reply, answer) = oneshot::channel();
-        self.tell(Message::Join { hello, reply }).await?;
-        Ok(answer.await.map_err(|_| Stopped)?)
+        self.tell(Message::Join { hello, credential, reply }).await?;
+        answer.await.map_err(|_| Stopped)?
     }
 
     /// The slave lives; the bytes of each attempt that it has counted.

@@ -9,6 +9,7 @@ use tally_common::id::JobId;
 use crate::access::{Access, Tls};
 use crate::fetch::SourcePrefix;
 use crate::ledger::Policy;
+use crate::recount::Recounter;
 use crate::sources::SourceConfig;
 use crate::tables::Keep;
 
@@ -89,6 +90,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// Over how much waiting the least rate of a body is taken.
     pub pace_window: Duration,
+    /// Counts tasks here that slaves contradict each other about; without it such a task begins anew.
+    pub recounter: Option<Recounter>,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -129,6 +132,7 @@ impl Config {
             sweep: Duration::from_secs(30),
             header_timeout: crate::greeting::HEADER_TIMEOUT,
             pace_window: crate::pace::WINDOW,
+            recounter: None,
         }
     }
 

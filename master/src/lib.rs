@@ -6,6 +6,7 @@
 //! behind them.
 
 pub mod access;
+pub mod backup;
 #[cfg(feature = "broker")]
 pub mod broker;
 mod clock;
@@ -33,6 +34,7 @@ pub mod metrics;
 mod pace;
 pub mod read_at;
 mod readers;
+pub mod recount;
 mod removal;
 mod runs;
 pub mod sample;

@@ -195,6 +195,11 @@ pub struct ReceivedRun {
 }
 
 impl ReceivedRun {
+    /// Where it lies; nowhere any more once it has its place.
+    pub(crate) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
     /// Puts the run where it is kept. It is not synced: one that a power cut takes is counted again.
     pub(crate) fn place(&mut self, path: &Path) -> io::Result<()> {
         match self.path.take() {

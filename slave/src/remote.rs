@@ -268,6 +268,7 @@ async fn send(
     patient: bool,
     compression: Option<Compression>,
 ) -> Result<Verdict, Status> {
+    let patient = patient && tally_proto::speaks(1);
     let head = v1::PartialHeader { patient, ..partial.head(session).to_wire() };
     let header = v1::PartialFrame { frame: Some(Frame::Header(head)) };
     let header = Piece::Message(frames::message(&header));

@@ -1,6 +1,7 @@
 //! Whole-cluster tests: real processes, real sockets, real files.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
 
+mod backup;
 mod bad_input;
 mod broker;
 mod certs;
@@ -19,6 +20,7 @@ mod in_place;
 mod ingest;
 mod joining;
 mod keys;
+mod liar;
 mod limits;
 mod lists;
 mod looks;
@@ -43,6 +45,7 @@ mod tables_grpc;
 mod tls;
 mod top;
 mod traces;
+mod upgrade;
 mod watch;
 mod watched;
 mod watched_tables;

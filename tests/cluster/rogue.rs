@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 /// A slave made by hand.
-struct Rogue {
+pub(crate) struct Rogue {
     runtime: Runtime,
     client: ClusterClient<Channel>,
     session: SessionId,
@@ -28,7 +28,7 @@ struct Rogue {
 }
 
 impl Rogue {
-    fn join(cluster: &Cluster) -> Self {
+    pub(crate) fn join(cluster: &Cluster) -> Self {
         let runtime = Runtime::new().unwrap();
         let (client, session, events, commands) = runtime.block_on(async {
             let channel = tally_proto::channel::connect(cluster.grpc()).await.unwrap();
@@ -58,6 +58,23 @@ impl Rogue {
             }
         });
         Self { runtime, client, session, events, commands }
+    }
+
+    /// Its next task; nothing where the master has said goodbye, or hung up.
+    pub(crate) fn next_task(&mut self) -> Option<Assignment> {
+        let commands = &mut self.commands;
+        self.runtime.block_on(async {
+            loop {
+                let command = commands.message().await.ok()??.command?;
+                match command {
+                    master_command::Command::Assign(assign) => {
+                        return Some(Assignment::try_from(assign).unwrap());
+                    }
+                    master_command::Command::Goodbye(_) => return None,
+                    _ => {}
+                }
+            }
+        })
     }
 
     fn assignment(&mut self) -> Assignment {
@@ -92,7 +109,7 @@ impl Rogue {
         })
     }
 
-    fn hand_in(&mut self, head: &PartialHead, run: Vec<u8>) -> PartialAck {
+    pub(crate) fn hand_in(&mut self, head: &PartialHead, run: Vec<u8>) -> PartialAck {
         self.hand_in_as(head, Frame::Data(Bytes::from(run)))
     }
 
@@ -109,7 +126,7 @@ impl Rogue {
     }
 
     /// The same, with what `write` puts into the run.
-    fn answer_with(
+    pub(crate) fn answer_with(
         &self,
         task: &Assignment,
         totals: TaskTotals,

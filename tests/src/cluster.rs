@@ -22,6 +22,8 @@ pub struct Options {
     pub envs: Vec<(String, String)>,
     /// More flags of the master.
     pub flags: Vec<String>,
+    /// Environment of the slaves.
+    pub slave_envs: Vec<(String, String)>,
     /// More flags of the slaves.
     pub slave_flags: Vec<String>,
     /// More flags of client commands.
@@ -131,6 +133,7 @@ impl Cluster {
         let mut command = self.options.command();
         command.args(["slave", "--master", &self.grpc, "--name", &name]);
         command.args(["--workers", &workers.to_string()]).args(&self.options.slave_flags);
+        command.envs(self.options.slave_envs.iter().cloned());
         self.slaves.push(Process::start(&name, command));
         self.slaves.last_mut().expect("one has just been pushed")
     }

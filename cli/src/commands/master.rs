@@ -17,7 +17,7 @@ use tally_master::grpc::Listener;
 use tally_master::server::Master;
 use tally_master::sources::SourceConfig;
 
-use super::stop_signal;
+use super::{recount, stop_signal};
 use crate::args::MasterArgs;
 use crate::config;
 use crate::exit::Kind;
@@ -57,6 +57,8 @@ pub(crate) async fn run(args: &MasterArgs) -> anyhow::Result<()> {
     config.sweep = args.sweep.max(Duration::from_millis(10));
     config.header_timeout = args.header_timeout.max(Duration::from_millis(10));
     config.pace_window = args.pace_window.max(Duration::from_millis(10));
+    config.policy.sample = recount::sample(args.verify_sample);
+    config.recounter = Some(recount::recounter());
     #[cfg(feature = "broker")]
     {
         config.broker = broker;

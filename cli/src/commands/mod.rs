@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+mod backup;
 pub(crate) mod certs;
 mod count;
 pub(crate) mod doctor;
@@ -13,6 +14,7 @@ mod preflight;
 #[cfg(feature = "broker")]
 pub(crate) mod publish;
 pub(crate) mod query;
+mod recount;
 mod repair;
 mod slave;
 pub(crate) mod source;
@@ -72,6 +74,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Table(args) => client()?.block_on(table::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),
         Command::Doctor(args) => client()?.block_on(doctor::run(&args, format)),
+        Command::Backup(args) => backup::take(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     }

@@ -24,8 +24,8 @@ pub(crate) async fn run(args: SlaveArgs) -> anyhow::Result<()> {
         name: args.name.unwrap_or_else(default_name),
         workers: args.workers.unwrap_or_else(cores),
         labels: args.labels.into_iter().collect(),
-        read_spool: args.read_spool,
-        compression: compression(args.compress),
+        read_spool: if tally_proto::speaks(2) { args.read_spool } else { Vec::new() },
+        compression: compression(args.compress).filter(|_| tally_proto::speaks(3)),
         reconnect: Config::RECONNECT,
         grace: args.grace,
     };

@@ -243,6 +243,12 @@ pub struct Receipt {
     pub bytes: u64,
     /// CRC-32C of these bytes.
     pub crc32c: u32,
+    /// Tasks whose answer two counts agree on, where this master counts a share of them twice.
+    #[serde(default)]
+    pub verified: u64,
+    /// Tasks that were to be counted twice, for which no other slave was there.
+    #[serde(default)]
+    pub unverified: u64,
 }
 
 /// A receipt with all that it adds up: the parts of each input, and who answered for them.

@@ -10,7 +10,7 @@ use tally_common::api::{JobState, ResultInfo, Total};
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_proto::convert::Assignment;
 
-use super::{Coordinator, Job, Message};
+use super::{Coordinator, Job, Message, Upload};
 use crate::clock::Stopwatch;
 use crate::cluster::Verdict;
 use crate::finish::{self, FinishError, FinishJob, Finished};
@@ -37,6 +37,11 @@ impl Coordinator {
             }
             Command::KeepRun { job, number, message_id, upload, .. } => {
                 self.run_kept(job, number, message_id, upload);
+            }
+            Command::HoldUpload { upload } => self.hold_upload(upload),
+            Command::Recount { job, number } => self.recount(job, number),
+            Command::SetAside { slave, reason, thrown, left } => {
+                self.set_aside(slave, &reason, thrown, left);
             }
             Command::DropUpload { upload, reply } => self.drop_upload(upload, reply),
             Command::StartMerge { job, outcome } => self.start_merge(job, outcome),
@@ -86,27 +91,29 @@ impl Coordinator {
 
     /// A run is in its place and the store says so.
     fn run_kept(&mut self, id: JobId, number: TaskNumber, message_id: MessageId, upload: UploadId) {
-        let Some((run, reply)) = self.uploads.remove(&upload) else { return };
+        let Some(Upload { run, reply, by }) = self.uploads.remove(&upload) else { return };
         let (head, totals) = (run.head, run.totals);
-        let mut name = Job::LEFT;
         if let Some(session) = self.sessions.get_mut(&head.session) {
             session.release(message_id, "accepted");
             session.bytes += totals.bytes;
             session.records += totals.records;
-            name = &session.hello.name;
         }
-        debug!(job = %id, number, slave = name, groups = head.groups, "partial kept");
+        debug!(job = %id, number, slave = by, groups = head.groups, "partial kept");
         // It may have been cancelled in the same moment.
         if let Some(job) = self.jobs.get_mut(&id) {
             job.open.remove(&message_id);
             job.dirty = true;
-            job.credit(name, totals.bytes, totals.records);
+            job.credit(&by, totals.bytes, totals.records);
         }
-        let _ = reply.send(Verdict::Accepted);
+        if let Some(reply) = reply {
+            let _ = reply.send(Verdict::Accepted);
+        }
     }
 
     fn drop_upload(&mut self, upload: UploadId, reply: Refusal) {
-        let Some((run, waiting)) = self.uploads.remove(&upload) else { return };
+        let Some(Upload { run, reply: waiting, .. }) = self.uploads.remove(&upload) else { return };
+        // One that was held has had its answer.
+        let Some(waiting) = waiting else { return };
         debug!(message_id = %run.head.message_id, ?reply, "partial dropped");
         if let Some(session) = self.sessions.get_mut(&run.head.session) {
             let duplicate = matches!(reply, Refusal::Duplicate);
@@ -181,6 +188,13 @@ impl Coordinator {
         };
         let Some(job) = self.live(id) else { return };
         job.merging = false;
+        if std::mem::take(&mut job.stale) {
+            // Some of what it has merged was thrown away meanwhile.
+            if let Some(merge) = self.ledger.merge(&id) {
+                self.start_merge(id, merge);
+            }
+            return;
+        }
         match finished {
             Ok(Finished { result, rejects, ingested }) => {
                 job.rejects = rejects;

@@ -70,6 +70,8 @@ pub(super) struct Job {
     pub(super) revises: Option<Box<JobView>>,
     /// A merge is under way.
     pub(super) merging: bool,
+    /// What it merges holds no more.
+    pub(super) stale: bool,
     pub(super) shares: BTreeMap<String, Share>,
     pub(super) result: Option<ResultInfo>,
     /// What it came to in its table, once all is applied.
@@ -124,6 +126,7 @@ impl Job {
             base: None,
             revises: None,
             merging: false,
+            stale: false,
             shares: BTreeMap::new(),
             result: None,
             ingested: None,
@@ -237,6 +240,8 @@ impl Job {
                 blank_lines: totals.blank_lines,
                 bytes: self.taken.bytes,
                 crc32c: self.taken.crc32c,
+                verified: summary.verified.into(),
+                unverified: summary.unverified.into(),
             },
             result: self.result.clone(),
             rejects: self.rejects.clone(),

@@ -19,6 +19,7 @@ use crate::feed::FeedEvent;
 use crate::finish::{FinishError, Finished};
 use crate::intake::{Cut, Taken};
 use crate::jobs::SoFar;
+use crate::ledger::Digest;
 use crate::runs::ReceivedRun;
 use crate::spool::{Piece, ResumePoint};
 use crate::store::StoreError;
@@ -251,7 +252,9 @@ pub(crate) enum Message {
     },
     Join {
         hello: SlaveHello,
-        reply: oneshot::Sender<Joined>,
+        /// What it has shown of itself.
+        credential: Option<String>,
+        reply: oneshot::Sender<Result<Joined, ClusterError>>,
     },
     Beat {
         session: SessionId,
@@ -284,6 +287,18 @@ pub(crate) enum Message {
     Partial {
         run: ReceivedRun,
         reply: oneshot::Sender<Verdict>,
+    },
+    /// What a partial says, whose task is counted twice.
+    Digested {
+        run: ReceivedRun,
+        digest: Result<Digest, String>,
+        reply: oneshot::Sender<Verdict>,
+    },
+    /// A task was counted here, or could not be.
+    Recounted {
+        job: JobId,
+        number: TaskNumber,
+        counted: Result<(ReceivedRun, Digest), String>,
     },
     Finished {
         job: JobId,

@@ -16,6 +16,7 @@ mod restore;
 mod session;
 mod survey;
 mod sweep;
+mod verify;
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
@@ -36,7 +37,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::feed::Feed;
 use crate::intake::Cut;
-use crate::ledger::{Command, Event, Ledger, UploadId};
+use crate::ledger::{Command, Digest, Event, Ledger, UploadId};
 use crate::metrics;
 use crate::readers::Readers;
 use crate::runs::ReceivedRun;
@@ -51,6 +52,7 @@ pub(crate) use repair::{BaseRuns, spec_of_repair};
 use job::Job;
 use session::Session;
 use survey::Survey;
+use verify::Trust;
 
 /// Messages that may wait for the coordinator; whoever sends more waits.
 const MESSAGES_AHEAD: usize = 1024;
@@ -71,6 +73,15 @@ enum Step {
     Then(Box<dyn FnOnce(&mut Coordinator) + Send>),
 }
 
+/// A partial that waits for the ledger's verdict.
+struct Upload {
+    run: ReceivedRun,
+    /// Whoever waits for it, too.
+    reply: Option<oneshot::Sender<Verdict>>,
+    /// The name of the slave that has counted it.
+    by: String,
+}
+
 /// The coordinator's state.
 pub(crate) struct Coordinator {
     clock: Clock,
@@ -85,8 +96,9 @@ pub(crate) struct Coordinator {
     jobs: HashMap<JobId, Job>,
     sessions: HashMap<SessionId, Session>,
     /// Partials that wait for the ledger's verdict, with whoever waits for it.
-    uploads: HashMap<UploadId, (ReceivedRun, oneshot::Sender<Verdict>)>,
+    uploads: HashMap<UploadId, Upload>,
     next_upload: u64,
+    trust: Trust,
     /// The keys of the jobs that have not ended.
     keys: HashMap<String, JobId>,
     /// Runs that could not be kept, of which the ledger has not heard yet.
@@ -133,6 +145,7 @@ pub(crate) async fn start(
         sessions: HashMap::new(),
         uploads: HashMap::new(),
         next_upload: 0,
+        trust: Trust::default(),
         keys: HashMap::new(),
         lost: Vec::new(),
         rows: Vec::new(),
@@ -282,7 +295,7 @@ impl Coordinator {
             | Message::Detached { .. }
             | Message::InputDone { .. }
             | Message::InputFailed { .. } => self.input(message),
-            Message::Join { hello, reply } => self.join(hello, reply),
+            Message::Join { hello, credential, reply } => self.join(hello, credential, reply),
             Message::Beat { session, attempts } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
                     known.beat(&attempts);
@@ -303,6 +316,8 @@ impl Coordinator {
                 let _ = reply.send(self.task_bytes(session, message_id));
             }
             Message::Partial { run, reply } => self.partial(run, reply),
+            Message::Digested { run, digest, reply } => self.digested(run, digest, reply),
+            Message::Recounted { job, number, counted } => self.recounted(job, number, counted),
             Message::Finished { job, finished } => self.finished(job, finished).await,
             Message::Cancel { job, reply } => self.cancel(job, reply),
             Message::Delete { job, reply } => self.delete(job, reply).await,
@@ -321,7 +336,17 @@ impl Coordinator {
         self.jobs.get_mut(&id).filter(|job| job.ended.is_none())
     }
 
-    fn join(&mut self, hello: tally_proto::convert::SlaveHello, reply: oneshot::Sender<Joined>) {
+    fn join(
+        &mut self,
+        hello: tally_proto::convert::SlaveHello,
+        credential: Option<String>,
+        reply: oneshot::Sender<Result<Joined, ClusterError>>,
+    ) {
+        if let Err(refused) = self.admit(&hello, credential) {
+            // Whoever asked may be gone.
+            let _ = reply.send(Err(refused));
+            return;
+        }
         let session = self.clock.session_id();
         let (slave, workers) = (hello.slave, hello.workers);
         info!(%session, name = %hello.name, workers, version = %hello.version, "slave joined");
@@ -330,7 +355,7 @@ impl Coordinator {
         let heartbeat = self.config.policy.heartbeat;
         // Before the ledger hears of it: the first command must find a reader.
         let joined = Joined { session, heartbeat, commands };
-        if reply.send(joined).is_err() {
+        if reply.send(Ok(joined)).is_err() {
             self.sessions.remove(&session);
             return;
         }
@@ -375,27 +400,65 @@ impl Coordinator {
             // It comes late: from a session that is over, or after the attempt was given up.
             None => self.jobs.values().find(|job| job.open.contains_key(&head.message_id)),
         };
-        if job.is_some_and(|job| job.spec_hash != run.spec_hash) {
+        let (job, other) = (job.map(|job| job.id), job.map(|job| job.spec_hash));
+        if other.is_some_and(|hash| hash != run.spec_hash) {
             let reason = "the run was counted by another spec".to_owned();
-            let (session, message_id, attempt) = (head.session, head.message_id, head.attempt);
-            let refused =
-                Event::PartialRefused { session, message_id, attempt, reason: reason.clone() };
-            self.apply(refused);
-            self.reply(reply, Verdict::Rejected(reason));
-            return;
+            return self.refuse_partial(&run, reason, reply);
         }
-        let upload = UploadId(self.next_upload);
-        self.next_upload += 1;
+        if let Some((run, reply)) = self.digest_first(job, run, reply) {
+            self.hand_in(run, None, reply);
+        }
+    }
+
+    /// A partial is of no use.
+    fn refuse_partial(
+        &mut self,
+        run: &ReceivedRun,
+        reason: String,
+        reply: oneshot::Sender<Verdict>,
+    ) {
+        let head = run.head;
+        let (session, message_id, attempt) = (head.session, head.message_id, head.attempt);
+        self.attempt_failed(session, message_id, attempt);
+        let refused =
+            Event::PartialRefused { session, message_id, attempt, reason: reason.clone() };
+        self.apply(refused);
+        self.reply(reply, Verdict::Rejected(reason));
+    }
+
+    /// Asks the ledger what becomes of a partial.
+    fn hand_in(
+        &mut self,
+        run: ReceivedRun,
+        digest: Option<Digest>,
+        reply: oneshot::Sender<Verdict>,
+    ) {
+        let (head, totals) = (run.head, run.totals);
+        let by = self.sessions.get(&head.session).map(|session| session.hello.name.clone());
+        let upload = self.keep_upload(run, Some(reply), by.unwrap_or_else(|| Job::LEFT.to_owned()));
         let event = Event::PartialArrived {
             session: head.session,
             message_id: head.message_id,
             attempt: head.attempt,
-            totals: run.totals,
+            totals,
             groups: head.groups,
             upload,
+            digest,
         };
-        self.uploads.insert(upload, (run, reply));
         self.apply(event);
+    }
+
+    /// Gives a partial a number under which the ledger speaks of it.
+    fn keep_upload(
+        &mut self,
+        run: ReceivedRun,
+        reply: Option<oneshot::Sender<Verdict>>,
+        by: String,
+    ) -> UploadId {
+        let upload = UploadId(self.next_upload);
+        self.next_upload += 1;
+        self.uploads.insert(upload, Upload { run, reply, by });
+        upload
     }
 
     fn tick(&mut self) {
@@ -438,6 +501,7 @@ impl Coordinator {
     /// Tells the slaves, and lets uploads stop where they are.
     fn drain(&mut self, reason: &str) {
         self.leaving = Some(reason.to_owned());
+        self.apply(Event::Leaving);
         self.feed.close();
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {

@@ -58,6 +58,7 @@ impl Coordinator {
             std::fs::create_dir_all(folder.join(part))?;
         }
         let (priority, max_rejects) = (new.priority, new.spec.max_rejects());
+        let ingests = new.ingest.is_some();
         let times = (self.clock.now(), self.clock.unix_ms());
         let mut job = Job::new(id, new, folder, times, key.clone());
         job.base = base;
@@ -65,6 +66,9 @@ impl Coordinator {
         self.keys.extend(key.map(|key| (key, id)));
         self.jobs.insert(id, job);
         self.apply(Event::JobOpened { job: id, priority, max_rejects });
+        if ingests {
+            self.apply(Event::Applies { job: id });
+        }
         self.hand_out(id, None).map(|opened| Opening::Opened(Box::new(opened)))
     }
 

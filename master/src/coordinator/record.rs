@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use tally_common::id::{JobId, TaskNumber};
+use tally_common::id::{JobId, MessageId, TaskNumber};
 
+use super::Coordinator;
 use super::execute::explain;
-use super::{Coordinator, Job};
 use crate::ledger::{Fact, Outcome, UploadId};
 use crate::metrics;
 use crate::runs::run_path;
@@ -34,7 +34,13 @@ impl Coordinator {
             // Written with what is known of the run, when that is in its place; and the result is
             // shown with the job that has ended, which comes in the same transaction.
             Fact::PartialKept { .. } | Fact::ResultWritten { .. } => {}
-            Fact::RunLost { job, number } => self.rows.push(Row::Lost { job, number }),
+            Fact::RunLost { job, number } | Fact::Disowned { job, number } => {
+                if let Some(known) = self.jobs.get_mut(&job) {
+                    known.open.insert(MessageId::of_task(job, number), number);
+                    known.stale |= known.merging;
+                }
+                self.rows.push(Row::Lost { job, number });
+            }
             Fact::Ended { job, outcome } => self.record_ended(job, &outcome),
             Fact::Deleted { job } => {
                 let gone_ms = self.clock.unix_ms();
@@ -98,22 +104,21 @@ impl Coordinator {
     /// know is of no harm. `false` where that failed.
     pub(super) fn place_run(&mut self, id: JobId, number: TaskNumber, upload: UploadId) -> bool {
         let Some(job) = self.jobs.get(&id) else { return false };
-        let Some((run, _)) = self.uploads.get_mut(&upload) else { return false };
-        if let Err(error) = run.place(&run_path(&job.folder, number)) {
+        let Some(held) = self.uploads.get_mut(&upload) else { return false };
+        if let Err(error) = held.run.place(&run_path(&job.folder, number)) {
             error!(job = %id, number, %error, "a run could not be kept; its task is counted again");
             self.lost.push((id, number));
-            if let Some((_, reply)) = self.uploads.remove(&upload) {
+            if let Some(reply) = self.uploads.remove(&upload).and_then(|held| held.reply) {
                 self.reply(reply, crate::cluster::Verdict::Duplicate);
             }
             return false;
         }
-        let head = run.head;
-        let slave = self.sessions.get(&head.session).map(|session| session.hello.name.clone());
+        let head = held.run.head;
         let kept = KeptRow {
-            totals: run.totals,
+            totals: held.run.totals,
             groups: head.groups,
             run: (head.bytes, head.crc32c),
-            slave: slave.unwrap_or_else(|| Job::LEFT.to_owned()),
+            slave: held.by.clone(),
             attempt: head.attempt,
         };
         self.rows.push(Row::Kept { job: id, number, kept });

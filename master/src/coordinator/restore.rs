@@ -12,6 +12,7 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::run::{ReadAt, RunMeta};
 use tally_common::spec::Spec;
 
+use super::verify::of_name;
 use super::{Coordinator, Job};
 use crate::intake::Taken;
 use crate::ledger::{Event, RestoredTask};
@@ -55,8 +56,9 @@ impl Coordinator {
                 holds
             });
             job.restore_task(number, task, kept);
+            let by = kept.map(|kept| of_name(&kept.slave));
             let kept = kept.map(|kept| (kept.totals, kept.groups));
-            tasks.push(RestoredTask { bytes: task.cut.len, kept });
+            tasks.push(RestoredTask { bytes: task.cut.len, kept, by });
         }
         let (priority, max_rejects) = (job.new.priority, job.spec().max_rejects());
         let (complete, in_place) = (job.complete, job.new.in_place.is_some());
@@ -68,6 +70,9 @@ impl Coordinator {
         self.keys.extend(job.key.clone().map(|key| (key, id)));
         self.jobs.insert(id, job);
         self.apply(Event::JobRestored { job: id, priority, max_rejects, tasks, complete });
+        if self.jobs.get(&id).is_some_and(|job| job.new.ingest.is_some()) {
+            self.apply(Event::Applies { job: id });
+        }
         if !goes_on {
             if let Some(job) = self.live(id) {
                 job.input_lost = true;

@@ -22,6 +22,7 @@ use tally_proto::v1::{
 
 use super::bulk::elsewhere;
 use super::stream::{self, Frames};
+use crate::access::Peer;
 use crate::cluster::{Cluster, ClusterError, Joined, SessionCommand, Verdict};
 use crate::runs::RunsError;
 use crate::trace;
@@ -49,9 +50,10 @@ impl Service for ClusterService {
         &self,
         request: Request<Streaming<SlaveEvent>>,
     ) -> Result<Response<Self::JoinStream>, Status> {
+        let credential = credential(request.extensions());
         let mut events = request.into_inner();
         let hello = hello(&mut events).await?;
-        let joined = self.cluster.join(hello).await?;
+        let joined = self.cluster.join(hello, credential).await?;
         let session = joined.session;
         let (commands, replies) = mpsc::channel(16);
         let cluster = self.cluster.clone();
@@ -90,11 +92,17 @@ impl ClusterService {
             warn!(%message_id, %session, "a task's bytes arrived damaged");
             stream::check(task.clone()).await?;
         }
-        let place =
-            if request.reads_spool && self.share_spool { stream::place(&task) } else { None };
+        let place = if request.reads_spool && self.share_spool && tally_proto::speaks(2) {
+            stream::place(&task)
+        } else {
+            None
+        };
         match place {
             Some(place) => Ok(place),
-            None => stream::task(&task, Compression::from_wire(request.compression)),
+            None => {
+                let wanted = Compression::from_wire(request.compression);
+                stream::task(&task, wanted.filter(|_| tally_proto::speaks(3)))
+            }
         }
     }
 
@@ -104,7 +112,7 @@ impl ClusterService {
             Some(Part::Header(header)) => {
                 let header = PartialHeader::decode(header)
                     .map_err(|error| Status::internal(error.to_string()))?;
-                let patient = header.patient;
+                let patient = header.patient && tally_proto::speaks(1);
                 (PartialHead::try_from(header)?, patient)
             }
             _ => return Err(WireError::Missing("header").into()),
@@ -193,6 +201,12 @@ fn ack(verdict: Verdict) -> PartialAck {
     PartialAck { verdict: verdict as i32, reason }
 }
 
+/// What a slave's connection has shown of who it is.
+fn credential(extensions: &tonic::Extensions) -> Option<String> {
+    let certificate = extensions.get::<Peer>()?.certificate.as_ref()?;
+    Some(format!("cert:{}", certificate.name))
+}
+
 async fn hello(events: &mut Streaming<SlaveEvent>) -> Result<SlaveHello, Status> {
     let first = timeout(HELLO_TIMEOUT, events.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no hello"))??;
@@ -279,6 +293,7 @@ impl From<ClusterError> for Status {
         match error {
             ClusterError::Stopped(_) => Self::unavailable(message),
             ClusterError::NoSession(_) | ClusterError::NotWanted(_) => Self::not_found(message),
+            ClusterError::SetAside { .. } => Self::permission_denied(message),
             ClusterError::Runs(_) => Self::data_loss(message),
         }
     }

@@ -17,6 +17,7 @@ impl Ledger {
     /// waits on another slave; only then tasks fetched ahead, and last second attempts: so no slave
     /// sits on work while another has none.
     pub(super) fn dispatch(&mut self) {
+        self.settle_those_alone();
         let mut waits_elsewhere = self.any_waiting();
         if !self.rota.is_empty() || waits_elsewhere {
             self.fill(Session::free_workers, |ledger, session| {
@@ -86,7 +87,13 @@ impl Ledger {
     /// Whether a slave may have a task: one that has failed it gets it again only where there is no
     /// other that has not.
     fn suits(&self, job: &Job, number: TaskNumber, slave: SlaveId) -> bool {
-        let fresh = |other: &Session| other.takes_work() && !job.failed_on(number, other.slave);
+        if job.answered_by(number, slave) {
+            return false;
+        }
+        let fresh = |other: &Session| {
+            let barred = job.failed_on(number, other.slave) || job.answered_by(number, other.slave);
+            other.takes_work() && !barred
+        };
         !job.failed_on(number, slave) || !self.sessions.values().any(fresh)
     }
 
@@ -110,7 +117,10 @@ impl Ledger {
     fn move_waiting(&mut self, to: SessionId) -> bool {
         let Some(slave) = self.sessions.get(&to).map(|session| session.slave) else { return false };
         let may = |held: &&Held| {
-            self.jobs.get(&held.job).is_some_and(|job| !job.failed_on(held.number, slave))
+            let barred = |job: &Job| {
+                job.failed_on(held.number, slave) || job.answered_by(held.number, slave)
+            };
+            self.jobs.get(&held.job).is_some_and(|job| !barred(job))
         };
         // The last in its line is the one that its slave would have begun last.
         let last = |session: &Session| session.waiting().iter().rev().find(may).copied();

@@ -5,7 +5,8 @@ use tally_common::run::TaskTotals;
 
 use super::session::{Held, Session};
 use super::task::Place;
-use super::{Command, Fact, Failure, Ledger, Refusal, UploadId};
+use super::verify::{Check, Opinion};
+use super::{Command, Digest, Fact, Failure, Ledger, Refusal, UploadId};
 
 /// Slaves that may come back that are remembered; with more, all are forgotten.
 const MAX_LOST: usize = 4096;
@@ -18,16 +19,29 @@ pub(super) struct Arrived {
     pub(super) totals: TaskTotals,
     pub(super) groups: u64,
     pub(super) upload: UploadId,
+    pub(super) digest: Option<Digest>,
+}
+
+/// An answer that is kept.
+pub(super) struct Answer {
+    pub(super) totals: TaskTotals,
+    pub(super) groups: u64,
+    pub(super) upload: UploadId,
+    pub(super) took: Option<std::time::Duration>,
+    pub(super) by: [Option<SlaveId>; 2],
+    pub(super) check: Check,
 }
 
 impl Ledger {
     /// The first valid partial of an open task is its answer, whoever sent it and however late.
     pub(super) fn partial(&mut self, arrived: &Arrived) {
-        let &Arrived { session, message_id, attempt, totals, groups, upload } = arrived;
+        let &Arrived { session, message_id, attempt, totals, groups, upload, digest } = arrived;
+        let by = self.author(session);
         let held = self.release(session, message_id, attempt);
         let open = self.tasks.get(&message_id).copied().and_then(|(id, number)| {
             let task = self.jobs.get(&id)?.task(number)?;
-            (task.place != Place::Kept).then(|| (id, number, task.check(&totals, groups)))
+            let open = !matches!(task.place, Place::Kept | Place::Disputed);
+            (open && self.believes(by)).then(|| (id, number, task.check(&totals, groups)))
         });
         let Some((id, number, checked)) = open else {
             return self.commands.push(Command::DropUpload { upload, reply: Refusal::Duplicate });
@@ -40,22 +54,39 @@ impl Ledger {
             }
             return self.false_partial(session);
         }
-        let now = self.now;
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let others = job.keep(number, totals, groups);
-        if job.queue.is_empty() {
-            // It may have been the last that waited.
-            self.rota.remove(id);
-        }
         let started = held.and_then(|(_, held)| held.started);
-        let took = started.map(|started| now.saturating_sub(started));
-        if let Some(took) = took {
-            job.took(took);
+        let took = started.map(|started| self.now.saturating_sub(started));
+        if let (Some(digest), Some(by)) = (digest.filter(|_| self.picks(message_id)), by) {
+            let opinion = Opinion { by, digest, totals, groups, upload, took };
+            return self.opine(id, number, (session, attempt), opinion);
         }
+        self.credit(session);
+        let (by, check) = ([by, None], Check::None);
+        self.keep_answer(id, number, Answer { totals, groups, upload, took, by, check });
+    }
+
+    /// A session has handed in what counts.
+    pub(super) fn credit(&mut self, session: SessionId) {
         if let Some(session) = self.sessions.get_mut(&session) {
             session.completed += 1;
             self.false_partials.remove(&session.slave);
         }
+    }
+
+    /// A task has its answer.
+    pub(super) fn keep_answer(&mut self, id: JobId, number: TaskNumber, answer: Answer) {
+        let Answer { totals, groups, upload, took, by, check } = answer;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let others = job.keep(number, totals, groups);
+        job.vouch(number, by, check);
+        if job.queue.is_empty() {
+            // It may have been the last that waited.
+            self.rota.remove(id);
+        }
+        if let Some(took) = took {
+            job.took(took);
+        }
+        let message_id = MessageId::of_task(id, number);
         self.persist(Fact::PartialKept { job: id, number, totals, groups });
         self.commands.push(Command::KeepRun { job: id, number, message_id, upload, took });
         for other in others {
@@ -98,6 +129,10 @@ impl Ledger {
         job.retries += u32::from(!poison);
         self.counts.failed += 1;
         self.counts.retried += u64::from(!poison);
+        if poison && self.settle(id, number) {
+            // One slave has counted it; that no second one could is not to cost the job.
+            return;
+        }
         if poison {
             return self.fail(id, Failure::Poison { number, attempts: failures, error });
         }
@@ -182,6 +217,7 @@ impl Ledger {
     pub(super) fn session_over(&mut self, id: SessionId, why: &str) {
         let Some(session) = self.sessions.remove(&id) else { return };
         let slave = session.slave;
+        self.remember(id, slave);
         for held in session.into_held() {
             if held.started.is_some() {
                 if self.lost.len() >= MAX_LOST {

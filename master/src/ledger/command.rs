@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tally_common::api::Priority;
-use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
+use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 use thiserror::Error;
@@ -47,6 +47,30 @@ pub enum Command {
         upload: UploadId,
         /// How long the attempt took that gave it, if that was still under way.
         took: Option<Duration>,
+    },
+    /// Hold a partial until another slave has counted its task, too: its slave may forget it. It is
+    /// kept or dropped later, and counted again where the master stops before that.
+    HoldUpload {
+        /// The run's bytes.
+        upload: UploadId,
+    },
+    /// Count a task, since slaves contradict each other about it.
+    Recount {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
+    },
+    /// A slave has lied: its sessions have ended, and it is not to be let in any more.
+    SetAside {
+        /// The slave.
+        slave: SlaveId,
+        /// Why, for people.
+        reason: String,
+        /// Its answers that are counted again.
+        thrown: u32,
+        /// Open jobs in which its answers stay, since they are applied already.
+        left: Vec<JobId>,
     },
     /// Drop a partial.
     DropUpload {
@@ -186,6 +210,13 @@ pub enum Fact {
     },
     /// A task has lost its answer.
     RunLost {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
+    },
+    /// A task's answer is not believed any more: its slave has lied elsewhere.
+    Disowned {
         /// The job.
         job: JobId,
         /// The task.

@@ -5,6 +5,8 @@ use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
+use super::Digest;
+
 /// Names the bytes of a partial that wait for a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadId(pub u64);
@@ -16,6 +18,8 @@ pub struct RestoredTask {
     pub bytes: u64,
     /// If it has its answer: what its records came to, and the groups in its run.
     pub kept: Option<(TaskTotals, u64)>,
+    /// Who gave that, as far as is known.
+    pub by: Option<SlaveId>,
 }
 
 /// What happens.
@@ -128,7 +132,45 @@ pub enum Event {
         groups: u64,
         /// The run's bytes.
         upload: UploadId,
+        /// All that it says, where the task is one that is counted twice.
+        digest: Option<Digest>,
     },
+    /// The master has counted a task itself that slaves contradict each other about.
+    Recounted {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
+        /// What its records came to.
+        totals: TaskTotals,
+        /// Groups in the run.
+        groups: u64,
+        /// The run's bytes.
+        upload: UploadId,
+        /// All that it says.
+        digest: Digest,
+    },
+    /// It could not.
+    RecountFailed {
+        /// The job.
+        job: JobId,
+        /// The task.
+        number: TaskNumber,
+        /// Why, for people.
+        error: String,
+    },
+    /// A slave is the same as one that was set aside, under another id.
+    Distrust {
+        /// The slave.
+        slave: SlaveId,
+    },
+    /// What this job's merge does can not be taken back: once it merges, its answers stay.
+    Applies {
+        /// The job.
+        job: JobId,
+    },
+    /// The master is stopping: that slaves go now says nothing of who is there.
+    Leaving,
     /// A run that was kept no longer holds.
     RunLost {
         /// The job.

@@ -9,6 +9,7 @@ use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
 use super::task::{LiveAttempt, Place, Task};
+use super::verify::Check;
 use super::{Merge, Outcome};
 
 /// Durations of finished attempts that are remembered, for their median.
@@ -45,6 +46,12 @@ pub(super) struct Job {
     pub(super) groups: u64,
     pub(super) retries: u32,
     pub(super) speculated: u32,
+    /// Kept tasks whose answer two counts agree on.
+    pub(super) verified: u32,
+    /// Those that were to have a second count, for which nobody was there.
+    pub(super) unverified: u32,
+    /// What is merged changes something that can not be taken back, see [`super::Event::Applies`].
+    pub(super) applies: bool,
     durations: VecDeque<Duration>,
 }
 
@@ -65,6 +72,9 @@ impl Job {
             groups: 0,
             retries: 0,
             speculated: 0,
+            verified: 0,
+            unverified: 0,
+            applies: false,
             durations: VecDeque::new(),
         }
     }
@@ -97,7 +107,7 @@ impl Job {
         self.tasks.get(number as usize)
     }
 
-    fn task_mut(&mut self, number: TaskNumber) -> Option<&mut Task> {
+    pub(super) fn task_mut(&mut self, number: TaskNumber) -> Option<&mut Task> {
         self.tasks.get_mut(number as usize)
     }
 
@@ -109,7 +119,7 @@ impl Job {
             Place::Queued => {
                 self.queue.remove(&number);
             }
-            Place::Waiting(_) => {}
+            Place::Waiting(_) | Place::Disputed => {}
             Place::Live => self.live -= 1,
             Place::Kept => self.kept -= 1,
         }
@@ -117,7 +127,7 @@ impl Job {
             Place::Queued => {
                 self.queue.insert(number);
             }
-            Place::Waiting(_) => {}
+            Place::Waiting(_) | Place::Disputed => {}
             Place::Live => self.live += 1,
             Place::Kept => self.kept += 1,
         }
@@ -125,6 +135,12 @@ impl Job {
 
     pub(super) fn enqueue(&mut self, number: TaskNumber) {
         self.place(number, Place::Queued);
+    }
+
+    /// The master counts a task itself; gives the attempts that were under way.
+    pub(super) fn dispute(&mut self, number: TaskNumber) -> Vec<LiveAttempt> {
+        self.place(number, Place::Disputed);
+        self.task_mut(number).map(|task| std::mem::take(&mut task.live)).unwrap_or_default()
     }
 
     pub(super) fn wait(&mut self, number: TaskNumber, until: Duration) {
@@ -144,6 +160,11 @@ impl Job {
     /// Whether a slave has failed a task before.
     pub(super) fn failed_on(&self, number: TaskNumber, slave: SlaveId) -> bool {
         self.task(number).is_some_and(|task| task.failed_on.contains(&slave))
+    }
+
+    /// Whether a slave has answered a task, and that waits for another's answer.
+    pub(super) fn answered_by(&self, number: TaskNumber, slave: SlaveId) -> bool {
+        self.task(number).is_some_and(|task| task.answered_by(slave))
     }
 
     /// An attempt that was under way has failed; how often the task has now.
@@ -194,11 +215,29 @@ impl Job {
         std::mem::take(&mut task.live)
     }
 
+    /// Says who gave a kept task's answer, and what a second count said of it.
+    pub(super) fn vouch(&mut self, number: TaskNumber, by: [Option<SlaveId>; 2], check: Check) {
+        let Some(task) = self.task_mut(number) else { return };
+        (task.by, task.check) = (by, check);
+        match check {
+            Check::None => {}
+            Check::Agreed => self.verified += 1,
+            Check::Alone => self.unverified += 1,
+        }
+    }
+
     /// A kept task has lost its answer and waits again; how often it has failed or been lost.
     pub(super) fn lose(&mut self, number: TaskNumber) -> Option<u32> {
         let task = self.task_mut(number).filter(|task| task.place == Place::Kept)?;
         task.failures += 1;
         let failures = task.failures;
+        task.by = [None; 2];
+        match std::mem::take(&mut task.check) {
+            Check::None => {}
+            Check::Agreed => self.verified -= 1,
+            Check::Alone => self.unverified -= 1,
+        }
+        let task = self.task_mut(number)?;
         let (totals, groups) = (std::mem::take(&mut task.totals), std::mem::take(&mut task.groups));
         self.groups -= groups;
         add(&mut self.totals, &totals, u64::saturating_sub);

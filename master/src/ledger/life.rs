@@ -5,6 +5,7 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::spec::MaxRejects;
 
 use super::job::{Job, Phase};
+use super::verify::Check;
 use super::{Command, Fact, Failure, Ledger, Merge, Outcome, RestoredTask};
 
 /// A job as the store remembers it.
@@ -35,6 +36,7 @@ impl Ledger {
             self.add_task(id, number, task.bytes);
             if let (Some((totals, groups)), Some(job)) = (task.kept, self.jobs.get_mut(&id)) {
                 job.keep(number, totals, groups);
+                job.vouch(number, [task.by, None], Check::None);
             }
         }
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -154,9 +156,15 @@ impl Ledger {
         self.rota.remove(id);
         for task in tasks {
             self.tasks.remove(&task.message_id);
+            for opinion in &task.opinions {
+                self.drop_opinion(opinion.upload);
+            }
             for live in task.live {
                 self.take_back(live.session, task.message_id, live.attempt);
             }
+        }
+        if !self.doubtful.is_empty() {
+            self.doubtful.retain(|(job, _)| *job != id);
         }
         self.persist(Fact::Ended { job: id, outcome: outcome.clone() });
         self.commands.push(Command::JobEnded { job: id, outcome });

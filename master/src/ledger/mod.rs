@@ -25,6 +25,7 @@ mod speculate;
 mod task;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,6 +36,7 @@ use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 pub use command::{Command, Fact, Failure, Merge, Outcome, Refusal};
 pub use event::{Event, RestoredTask, UploadId};
 pub use policy::Policy;
+pub use verify::{Digest, SET_ASIDE, Sample};
 pub use view::{Counts, JobSummary, SessionSummary, TaskState, TaskSummary};
 
 use attempts::Arrived;
@@ -42,6 +44,7 @@ use job::Job;
 use life::Restored;
 use rota::Rota;
 use session::Session;
+use verify::Truth;
 
 /// The ledger.
 #[derive(Debug)]
@@ -66,6 +69,14 @@ pub struct Ledger {
     lost: BTreeMap<SlaveId, Vec<(JobId, TaskNumber)>>,
     /// Slaves in quarantine, and when that ends.
     quarantined: BTreeMap<SlaveId, Duration>,
+    /// Slaves that have lied.
+    aside: BTreeSet<SlaveId>,
+    /// Whose the sessions were that have ended; only where tasks are counted twice.
+    past: BTreeMap<SessionId, SlaveId>,
+    /// Tasks with one answer that wait for another slave's.
+    doubtful: BTreeSet<(JobId, TaskNumber)>,
+    /// The master is stopping.
+    leaving: bool,
     /// Tasks of the jobs that have not ended. Only looked up, never walked.
     tasks: HashMap<MessageId, (JobId, TaskNumber)>,
     /// Whose turn it is, among the jobs with a task in their queue.
@@ -94,6 +105,10 @@ impl Ledger {
             false_partials: BTreeMap::new(),
             lost: BTreeMap::new(),
             quarantined: BTreeMap::new(),
+            aside: BTreeSet::new(),
+            past: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
+            leaving: false,
             tasks: HashMap::new(),
             rota: Rota::default(),
             retries: BTreeSet::new(),
@@ -155,8 +170,33 @@ impl Ledger {
                 self.attempt_failed(session, message_id, attempt, reason);
                 self.false_partial(session);
             }
-            Event::PartialArrived { session, message_id, attempt, totals, groups, upload } => {
-                self.partial(&Arrived { session, message_id, attempt, totals, groups, upload });
+            Event::PartialArrived {
+                session,
+                message_id,
+                attempt,
+                totals,
+                groups,
+                upload,
+                digest,
+            } => self.partial(&Arrived {
+                session,
+                message_id,
+                attempt,
+                totals,
+                groups,
+                upload,
+                digest,
+            }),
+            Event::Recounted { job, number, totals, groups, upload, digest } => {
+                self.recounted(job, number, Truth { totals, groups, upload, digest });
+            }
+            Event::RecountFailed { job, number, error } => self.recount_failed(job, number, error),
+            Event::Distrust { slave } => self.set_aside(slave, "it has lied under another id"),
+            Event::Leaving => self.leaving = true,
+            Event::Applies { job } => {
+                if let Some(job) = self.live_job(job) {
+                    job.applies = true;
+                }
             }
             Event::RunLost { job, number } => self.run_lost(job, number),
             Event::MergeDone { job } => self.merge_done(job),

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tally_common::backoff::Backoff;
 use tally_common::limits::MAX_ATTEMPTS;
 
+use super::Sample;
+
 /// How the ledger treats slaves and attempts.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -30,6 +32,8 @@ pub struct Policy {
     pub quarantine: Duration,
     /// A longer time than this between two ticks means that the master slept, or its machine.
     pub pause: Duration,
+    /// Which tasks are counted twice.
+    pub sample: Sample,
 }
 
 impl Default for Policy {
@@ -46,6 +50,7 @@ impl Default for Policy {
             max_false_partials: 3,
             quarantine: Duration::from_secs(600),
             pause: Duration::from_secs(1),
+            sample: Sample::default(),
         }
     }
 }

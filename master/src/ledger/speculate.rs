@@ -77,7 +77,9 @@ impl Ledger {
         let job = self.jobs.get(&straggler.job)?;
         let fits = |id: &SessionId| {
             self.sessions.get(id).is_some_and(|session| {
-                !holders.contains(&session.slave) && !job.failed_on(straggler.number, session.slave)
+                !holders.contains(&session.slave)
+                    && !job.failed_on(straggler.number, session.slave)
+                    && !job.answered_by(straggler.number, session.slave)
             })
         };
         let free = self.sessions_with(Session::free_workers).filter(|(.., id)| fits(id));

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tally_common::id::{Attempt, MessageId, SessionId, SlaveId};
 use tally_common::run::TaskTotals;
 
+use super::verify::{Check, Opinion};
+
 /// Where a task is: always in exactly one of these places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -14,6 +16,8 @@ pub(super) enum Place {
     Waiting(Duration),
     /// One or two slaves hold it.
     Live,
+    /// Slaves contradict each other about it: the master counts it itself.
+    Disputed,
     /// It has its answer.
     Kept,
 }
@@ -43,6 +47,12 @@ pub(super) struct Task {
     pub(super) totals: TaskTotals,
     /// Groups in its run, once it is kept.
     pub(super) groups: u64,
+    /// Answers that are held until another slave has counted the task, too: of different slaves.
+    pub(super) opinions: Vec<Opinion>,
+    /// Who gave the answer, once it is kept, and who the same one after that, as far as is known.
+    pub(super) by: [Option<SlaveId>; 2],
+    /// What a second count said of the answer.
+    pub(super) check: Check,
 }
 
 impl Task {
@@ -57,6 +67,9 @@ impl Task {
             failed_on: Vec::new(),
             totals: TaskTotals::default(),
             groups: 0,
+            opinions: Vec::new(),
+            by: [None; 2],
+            check: Check::default(),
         }
     }
 
@@ -65,6 +78,11 @@ impl Task {
         let before = self.live.len();
         self.live.retain(|live| live.attempt != attempt);
         self.live.len() < before
+    }
+
+    /// Whether a slave has answered it, and that waits for another's answer.
+    pub(super) fn answered_by(&self, slave: SlaveId) -> bool {
+        self.opinions.iter().any(|opinion| opinion.by == slave)
     }
 
     /// Whether the counts of a partial can be those of this task. Every record and every blank line

@@ -6,10 +6,10 @@ use tally_common::api::{JobState, Priority};
 use tally_common::id::{JobId, SessionId, SlaveId, TaskNumber};
 use tally_common::run::TaskTotals;
 
-use super::job::Job;
+use super::job::{Job, Phase};
 use super::session::Session;
 use super::task::{Place, Task};
-use super::{Failure, Ledger, Outcome};
+use super::{Failure, Ledger, Merge, Outcome};
 
 /// A job, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct JobSummary {
     pub retries: u32,
     /// Second attempts at tasks that took long.
     pub speculated: u32,
+    /// Kept tasks whose answer two counts agree on.
+    pub verified: u32,
+    /// Those that were to have a second count, for which no other slave was there.
+    pub unverified: u32,
     /// Sums over the tasks that have their answer.
     pub totals: TaskTotals,
     /// Groups in their runs.
@@ -61,6 +65,14 @@ pub struct Counts {
     pub retried: u64,
     /// Second ones at a task that took long.
     pub speculated: u64,
+    /// Tasks whose answer two counts agree on.
+    pub verified: u64,
+    /// Tasks that were to have a second count, for which no other slave was there.
+    pub unverified: u64,
+    /// Tasks that slaves have contradicted each other about.
+    pub disputed: u64,
+    /// Slaves that were set aside.
+    pub set_aside: u64,
 }
 
 /// A session, as it is shown.
@@ -144,6 +156,14 @@ impl Ledger {
         sessions.into_iter().map(|(id, session)| (id, session.summary()))
     }
 
+    /// What a job is being merged to, if it is.
+    pub fn merge(&self, id: &JobId) -> Option<Merge> {
+        match self.jobs.get(id)?.phase {
+            Phase::Merging(merge) => Some(merge),
+            _ => None,
+        }
+    }
+
     /// The tasks of a job that has not ended, in input order; of one that has, none are remembered.
     pub fn tasks(&self, id: &JobId) -> impl Iterator<Item = TaskSummary> {
         let tasks = self.jobs.get(id).map_or(&[][..], |job| &job.tasks);
@@ -164,6 +184,8 @@ impl Job {
             queued: open.saturating_sub(self.live),
             retries: self.retries,
             speculated: self.speculated,
+            verified: self.verified,
+            unverified: self.unverified,
             totals: self.totals,
             groups: self.groups,
             outcome: self.ended().cloned(),
@@ -195,7 +217,7 @@ impl Task {
             bytes: self.bytes,
             state: match self.place {
                 Place::Queued => TaskState::Queued,
-                Place::Waiting(_) => TaskState::Waiting,
+                Place::Waiting(_) | Place::Disputed => TaskState::Waiting,
                 Place::Live => TaskState::Running,
                 Place::Kept => TaskState::Kept,
             },

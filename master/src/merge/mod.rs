@@ -8,6 +8,7 @@
 mod cascade;
 mod csv;
 mod cursor;
+mod digest;
 mod each;
 mod first_seen;
 mod heap;
@@ -34,6 +35,7 @@ use tally_common::run::{NARROW, ReadAt, RunError, RunMeta};
 use tally_common::spec::{Order, Spec};
 
 use csv::CsvSink;
+pub(crate) use digest::digest;
 pub(crate) use each::each_group;
 use outline::Outliner;
 pub use outline::{Mark, Outline};

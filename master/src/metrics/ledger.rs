@@ -3,7 +3,7 @@
 use ::metrics::{counter, histogram};
 
 use super::{names, outcome_name};
-use crate::ledger::{Command, Event, Fact, Refusal};
+use crate::ledger::{Command, Event, Fact, Refusal, SET_ASIDE};
 
 /// Something is told to the ledger.
 pub(crate) fn event(event: &Event) {
@@ -26,6 +26,7 @@ pub(crate) fn command(command: &Command) {
         }
         Command::DropUpload { reply: Refusal::Duplicate, .. } => partial("duplicate"),
         Command::DropUpload { reply: Refusal::Rejected(_), .. } => partial("rejected"),
+        Command::EndSession { reason, .. } if reason.starts_with(SET_ASIDE) => lost("set_aside"),
         Command::EndSession { .. } => lost("silent"),
         _ => {}
     }
@@ -48,7 +49,10 @@ pub(crate) fn fact(fact: &Fact) {
         Fact::Ended { outcome, .. } => {
             counter!(names::JOBS_ENDED, "outcome" => outcome_name(outcome)).increment(1);
         }
-        Fact::InputComplete { .. } | Fact::ResultWritten { .. } | Fact::Deleted { .. } => {}
+        Fact::InputComplete { .. }
+        | Fact::Disowned { .. }
+        | Fact::ResultWritten { .. }
+        | Fact::Deleted { .. } => {}
     }
 }
 

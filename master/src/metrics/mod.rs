@@ -104,11 +104,14 @@ fn begin() {
     for change in ["added", "updated", "unchanged", "deleted"] {
         counter!(names::TABLE_INGESTED_ROWS, "change" => change).absolute(0);
     }
-    for reason in ["left", "silent"] {
+    for reason in ["left", "silent", "set_aside"] {
         counter!(names::SESSIONS_LOST, "reason" => reason).absolute(0);
     }
     for reason in ["unauthenticated", "not_allowed", "rate_limited"] {
         counter!(names::REFUSED, "reason" => reason).absolute(0);
+    }
+    for outcome in ["agreed", "unverified", "disputed"] {
+        counter!(names::TASKS_VERIFIED, "outcome" => outcome).absolute(0);
     }
     for kind in LISTENERS {
         gauge!(names::LISTENERS, "kind" => kind).set(0);
@@ -298,6 +301,14 @@ pub(crate) fn now(now: &Now, counts: &Counts) {
     counter!(names::ATTEMPTS_FAILED).absolute(counts.failed);
     counter!(names::ATTEMPTS_RETRIED).absolute(counts.retried);
     counter!(names::ATTEMPTS_SPECULATED).absolute(counts.speculated);
+    for (outcome, tasks) in [
+        ("agreed", counts.verified),
+        ("unverified", counts.unverified),
+        ("disputed", counts.disputed),
+    ] {
+        counter!(names::TASKS_VERIFIED, "outcome" => outcome).absolute(tasks);
+    }
+    counter!(names::SET_ASIDE).absolute(counts.set_aside);
 }
 
 #[cfg(test)]

@@ -111,11 +111,15 @@ metrics! {
     SESSIONS_JOINED = "tally_sessions_joined_total", Kind::Counter, [],
         "Sessions of slaves that were opened.";
     SESSIONS_LOST = "tally_sessions_lost_total", Kind::Counter, ["reason"],
-        "Sessions of slaves that have ended: the connection did (left), or heartbeats were missing (silent).";
+        "Sessions of slaves that have ended: the connection did (left), heartbeats were missing (silent), or the slave has lied (set_aside).";
     SESSIONS = "tally_sessions", Kind::Gauge, [],
         "Slaves that are joined.";
     WORKERS = "tally_workers", Kind::Gauge, [],
         "Worker threads of the slaves that are joined.";
+    TASKS_VERIFIED = "tally_tasks_verified_total", Kind::Counter, ["outcome"],
+        "Tasks that were to be counted twice: two counts agreed (agreed), no other slave was there (unverified), or they differed and the master has counted the task (disputed; it is among the agreed, too).";
+    SET_ASIDE = "tally_slaves_set_aside_total", Kind::Counter, [],
+        "Slaves that have lied about a task and are not let in any more.";
     QUARANTINED = "tally_slaves_quarantined", Kind::Gauge, [],
         "Slaves that are joined and get nothing to count, because their answers were false.";
     DISK_SIZE = "tally_disk_size_bytes", Kind::Gauge, [],

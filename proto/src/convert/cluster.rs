@@ -37,7 +37,7 @@ impl SlaveHello {
     /// The wire form.
     pub fn to_wire(&self) -> v1::Hello {
         v1::Hello {
-            protocol: Some(crate::PROTOCOL),
+            protocol: Some(crate::spoken()),
             slave_id: uuid_to_bytes(self.slave.uuid()),
             name: self.name.clone(),
             workers: self.workers,
@@ -312,9 +312,13 @@ impl v1::Welcome {
         Self {
             session_id: uuid_to_bytes(session.uuid()),
             heartbeat_interval_ms,
-            protocol: Some(crate::PROTOCOL),
+            protocol: Some(crate::spoken()),
             version: crate::BUILD.to_owned(),
-            compressions: Compression::ALL.map(Compression::to_wire).to_vec(),
+            compressions: if crate::speaks(3) {
+                Compression::ALL.map(Compression::to_wire).to_vec()
+            } else {
+                Vec::new()
+            },
         }
     }
 

@@ -116,6 +116,8 @@ pub(super) fn receipt_to_wire(receipt: &Receipt) -> v1::Receipt {
         blank_lines: receipt.blank_lines,
         bytes: receipt.bytes,
         crc32c: receipt.crc32c,
+        verified: receipt.verified,
+        unverified: receipt.unverified,
     }
 }
 
@@ -128,6 +130,8 @@ pub(super) fn receipt_from_wire(wire: v1::Receipt) -> Receipt {
         blank_lines: wire.blank_lines,
         bytes: wire.bytes,
         crc32c: wire.crc32c,
+        verified: wire.verified,
+        unverified: wire.unverified,
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) fn job(number: u128) -> JobView {
             blank_lines: 2,
             bytes: 1000,
             crc32c: 7,
+            verified: 3,
+            unverified: 2,
         },
         result: Some(ResultInfo {
             rows: 3,

@@ -55,6 +55,8 @@ class Receipt:
     rejected: int = 0
     #: Rejects that were counted after all, corrected, by repairs.
     repaired: int = 0
+    verified: int = 0
+    unverified: int = 0
     blank_lines: int = 0
     #: Bytes of (decompressed) input, the header included.
     bytes: int = 0

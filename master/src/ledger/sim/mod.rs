@@ -65,6 +65,18 @@ fn exactly_once_whatever_happens() {
 }
 
 #[test]
+fn no_lie_is_believed_among_an_honest_majority() {
+    let mut seen = oracle::Seen::default();
+    for seed in (3..400).step_by(4) {
+        let mut world = World::new(seed, None, false);
+        world.honest_majority();
+        world.clear();
+        seen.add(&world.seen());
+    }
+    assert!(seen.set_aside > 100 && seen.answers_agreed > 1000, "{seen:#?}");
+}
+
+#[test]
 fn all_that_can_happen_does() {
     let mut seen = oracle::Seen::default();
     for seed in 0..300 {

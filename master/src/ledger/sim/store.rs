@@ -73,7 +73,7 @@ impl Store {
             Fact::TaskCut { job, number, bytes } => {
                 let job = self.live(job);
                 assert!(!job.complete && job.tasks.len() == number as usize, "a gap: {fact:?}");
-                job.tasks.push(RestoredTask { bytes, kept: None });
+                job.tasks.push(RestoredTask { bytes, kept: None, by: None });
             }
             Fact::InputComplete { job, tasks } => {
                 let job = self.live(job);
@@ -85,7 +85,7 @@ impl Store {
                 let before = task.kept.replace((totals, groups));
                 assert_eq!(before, None, "{fact:?} is counted twice");
             }
-            Fact::RunLost { job, number } => {
+            Fact::RunLost { job, number } | Fact::Disowned { job, number } => {
                 let lost = self.live(job).tasks[number as usize].kept.take();
                 assert!(lost.is_some(), "{fact:?} was not kept");
             }

@@ -52,6 +52,7 @@ fn facts_come_before_what_acknowledges_them() {
         totals: totals(3, 0),
         groups: 2,
         upload,
+        digest: None,
     };
     let kept = Fact::PartialKept { job, number: 0, totals: totals(3, 0), groups: 2 };
     assert_eq!(

@@ -118,6 +118,7 @@ impl Bench {
             totals,
             groups: 1,
             upload: UploadId(self.uploads),
+            digest: None,
         })
     }
 

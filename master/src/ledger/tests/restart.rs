@@ -7,6 +7,7 @@ fn restored(kept: &[Option<u64>]) -> Vec<RestoredTask> {
     let task = |records: &Option<u64>| RestoredTask {
         bytes: BYTES,
         kept: records.map(|records| (totals(records, 0), 1)),
+        by: None,
     };
     kept.iter().map(task).collect()
 }

@@ -38,6 +38,18 @@ impl Mistake {
     }
 
     fn misread(self, event: &Event) -> Event {
+        let mut event = event.clone();
+        match (self, &mut event) {
+            (Self::BelievesEverybody, Event::PartialArrived { digest: Some(digest), .. }) => {
+                digest.0 = [0; 32];
+            }
+            (Self::CallsTheHonestLiars, Event::Recounted { digest, .. }) => digest.0 = [1; 32],
+            _ => {}
+        }
+        self.misread_restored(&event)
+    }
+
+    fn misread_restored(self, event: &Event) -> Event {
         let Event::JobRestored { job, priority, max_rejects, tasks, complete } = event else {
             return event.clone();
         };

@@ -76,6 +76,12 @@ mistakes! {
     FailsJobsWhileAnAttemptRuns,
     EndsAllSessionsAfterAPause,
     CallsAttemptsLateAfterAPause,
+    /// Does not compare what two slaves say.
+    BelievesEverybody,
+    /// Sets whoever aside says what the master has counted.
+    CallsTheHonestLiars,
+    KeepsWhatLiarsHaveSaid,
+    LetsLiarsWorkOn,
 }
 
 impl Mistake {

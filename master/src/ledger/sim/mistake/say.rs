@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Mistake;
 use super::hear::on_its_last_attempt;
-use crate::ledger::{Command, Event, Fact, Failure, Ledger, Merge, Refusal};
+use crate::ledger::{Command, Event, Fact, Failure, Ledger, Merge, Refusal, SET_ASIDE};
 
 impl Mistake {
     /// Spoils the answer to an event. `old` says that it comes from before a restart.
@@ -94,7 +94,11 @@ impl Mistake {
                 self == Self::ForgetsToCancel || refused && self == Self::LeavesWorkInQuarantine
             }
             Command::DropUpload { .. } => self == Self::ForgetsAVerdict,
-            Command::EndSession { .. } => self == Self::EndsSessionsInSilence,
+            Command::EndSession { reason, .. } => match self {
+                Self::EndsSessionsInSilence => true,
+                Self::LetsLiarsWorkOn => reason.starts_with(SET_ASIDE),
+                _ => false,
+            },
             Command::StartMerge { .. } => {
                 let restored = matches!(event, Event::JobRestored { .. });
                 restored && self == Self::NeverMergesRestoredJobs
@@ -105,6 +109,7 @@ impl Mistake {
                 self == Self::NeverPersistsTheEndOfInputs
             }
             Command::Persist(Fact::RunLost { .. }) => self == Self::NeverPersistsLostRuns,
+            Command::Persist(Fact::Disowned { .. }) => self == Self::KeepsWhatLiarsHaveSaid,
             Command::Persist(Fact::ResultWritten { .. }) => self == Self::EndsWithoutAResult,
             _ => false,
         }

@@ -63,6 +63,8 @@ impl Oracle {
         self.failed.clear();
         self.false_partials.clear();
         self.quarantined.clear();
+        self.authors.clear();
+        self.aside.clear();
         (self.clock, self.awake) = (None, std::time::Duration::ZERO);
         for job in self.jobs.values_mut() {
             (job.known, job.merging) = (false, None);

@@ -4,6 +4,7 @@
 mod life;
 mod seen;
 mod trust;
+mod twice;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,9 @@ use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
-use crate::ledger::{Command, Event, Fact, Ledger, Merge, Outcome, TaskState, UploadId};
+use crate::ledger::{
+    Command, Event, Fact, Ledger, Merge, Outcome, TaskState, TaskSummary, UploadId,
+};
 
 /// How long a slave may be silent: the promise, not the policy's value.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -70,6 +73,9 @@ struct Upload {
     message_id: MessageId,
     totals: TaskTotals,
     right: bool,
+    lie: bool,
+    /// It waits for another slave's, and its slave has had its answer.
+    held: bool,
 }
 
 #[derive(Default)]
@@ -84,6 +90,12 @@ pub(super) struct Oracle {
     earlier: BTreeSet<SessionId>,
     false_partials: BTreeMap<SlaveId, u32>,
     quarantined: BTreeMap<SlaveId, Duration>,
+    /// Every task is counted twice.
+    twice: bool,
+    /// Whose the sessions of this life are and were.
+    authors: BTreeMap<SessionId, SlaveId>,
+    liars: BTreeSet<SlaveId>,
+    aside: BTreeSet<SlaveId>,
     /// The latest time that the ledger has heard of, and how much of it the master was awake.
     clock: Option<Duration>,
     awake: Duration,
@@ -96,8 +108,8 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    pub(super) fn new(max_attempts: u32) -> Self {
-        Self { max_attempts, ..Self::default() }
+    pub(super) fn new(max_attempts: u32, twice: bool) -> Self {
+        Self { max_attempts, twice, ..Self::default() }
     }
 
     /// Takes note of an event that the ledger has heard of.
@@ -120,6 +132,7 @@ impl Oracle {
             }
             Event::SlaveJoined { session, slave, workers } => {
                 let (slave, workers) = (*slave, *workers as usize);
+                self.authors.insert(*session, slave);
                 let (draining, held) = (false, Vec::new());
                 let joined = Session { slave, workers, draining, heard: self.awake, held };
                 self.sessions.insert(*session, joined);
@@ -144,16 +157,25 @@ impl Oracle {
             Event::TaskFailed { session, message_id, attempt, .. } => {
                 self.attempt_over(*session, *message_id, *attempt, true);
             }
-            Event::PartialArrived { session, message_id, attempt, totals, upload, .. } => {
+            Event::PartialArrived {
+                session, message_id, attempt, totals, upload, digest, ..
+            } => {
+                let lie = digest.is_some_and(|digest| digest.0 != [0; 32]);
+                self.lies(*session, lie && right);
                 self.attempt_over(*session, *message_id, *attempt, !right);
                 let (session, message_id, totals) = (*session, *message_id, *totals);
-                self.uploads.insert(*upload, Upload { session, message_id, totals, right });
+                let arrived = Upload { session, message_id, totals, right, lie, held: false };
+                self.uploads.insert(*upload, arrived);
             }
             Event::PartialRefused { session, message_id, attempt, .. } => {
                 self.attempt_over(*session, *message_id, *attempt, true);
                 self.false_partial(*session);
                 self.seen.refused += 1;
             }
+            Event::Recounted { job, number, totals, upload, .. } => {
+                self.recounted(MessageId::of_task(*job, *number), *totals, *upload);
+            }
+            Event::RecountFailed { .. } => self.seen.recounts_that_failed += 1,
             Event::RunLost { job, number } => self.run_lost(*job, *number),
             _ => {}
         }
@@ -212,7 +234,8 @@ impl Oracle {
         let restored = matches!(event, Event::JobRestored { .. } | Event::Forget { .. });
         assert!(!restored || self.facts.is_empty(), "old news: {:?}", self.facts);
         if let Event::PartialArrived { upload, .. } = event {
-            assert!(!self.uploads.contains_key(upload), "a partial without a verdict");
+            let waits = self.uploads.get(upload).is_some_and(|upload| !upload.held);
+            assert!(!waits, "a partial without a verdict");
         }
         if *event == Event::Tick {
             let silent = self.sessions.values().any(|session| self.awake > session.heard + SILENCE);
@@ -272,16 +295,23 @@ impl Oracle {
 
     /// Where a worker has nothing to do, nothing waits that it could do.
     fn check_nobody_idles(&self, ledger: &Ledger) {
-        let idle = self.sessions.values().any(|session| {
+        let idle = |session: &&Session| {
             let barred = session.draining || self.quarantined.contains_key(&session.slave);
             let free = !barred && session.held.len() < session.workers;
             free && !self.failed.contains(&session.slave)
-        });
-        if idle {
+        };
+        for session in self.sessions.values().filter(idle) {
             let hoards = self.sessions.values().any(|session| session.held.len() > session.workers);
-            assert!(!hoards, "a slave sits on work while another has none");
-            let mut tasks = self.jobs.keys().flat_map(|id| ledger.tasks(id));
-            assert!(tasks.all(|task| task.state != TaskState::Queued), "work waits for no reason");
+            assert!(!hoards || self.twice, "a slave sits on work while another has none");
+            for id in self.jobs.keys() {
+                let mut tasks = ledger.tasks(id);
+                // Whoever has answered a task is not the one to count it again.
+                let waits = |task: &TaskSummary| {
+                    let message_id = MessageId::of_task(*id, task.number);
+                    task.state == TaskState::Queued && !self.holds_of(session.slave, message_id)
+                };
+                assert!(!tasks.any(|task| waits(&task)), "work waits for no reason");
+            }
         }
     }
 

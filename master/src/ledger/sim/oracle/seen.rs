@@ -64,4 +64,12 @@ counters! {
     cut_after_a_restart,
     inputs_lost_by_restarts,
     forgotten,
+    answers_held,
+    answers_agreed,
+    lies_told,
+    lies_believed,
+    recounts,
+    recounts_that_failed,
+    set_aside,
+    thrown_away,
 }

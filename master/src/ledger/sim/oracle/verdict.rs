@@ -3,7 +3,7 @@
 use tally_common::id::{Attempt, JobId, MessageId, SessionId};
 
 use super::{Cancelled, Job, Oracle, SILENCE};
-use crate::ledger::{Command, Event, Fact, Failure, Merge, Outcome, Refusal, UploadId};
+use crate::ledger::{Command, Event, Fact, Failure, Merge, Outcome, Refusal, SET_ASIDE, UploadId};
 
 impl Oracle {
     pub(super) fn check(&mut self, event: &Event, command: &Command) {
@@ -23,18 +23,28 @@ impl Oracle {
             Command::KeepRun { message_id, upload, .. } => self.kept(event, *message_id, *upload),
             Command::DropUpload { upload, reply } => self.dropped(*upload, reply),
             Command::StartMerge { job, outcome } => self.merges(*job, *outcome),
-            Command::EndSession { session, .. } => {
+            Command::EndSession { session, reason } => {
                 let ended = self.sessions.get(session).expect("a session to end");
-                assert!(self.awake > ended.heard + SILENCE, "a slave that beats is given up");
+                let silent = self.awake > ended.heard + SILENCE;
+                let lied = reason.starts_with(SET_ASIDE) && self.liars.contains(&ended.slave);
+                assert!(silent || lied, "a slave that beats is given up");
                 self.session_over(*session);
-                self.seen.silent += 1;
+                self.seen.silent += u64::from(!lied);
             }
             Command::JobEnded { job, outcome } => self.ended(event, *job, outcome),
             Command::DropJob { job } => {
                 assert!(self.facts.contains(&Fact::Deleted { job: *job }));
                 self.removed(*job);
             }
-            Command::Persist(fact) => self.facts.push(fact.clone()),
+            Command::HoldUpload { upload } => self.held(*upload),
+            Command::Recount { .. } => assert!(self.twice, "a recount for no reason"),
+            Command::SetAside { slave, thrown, .. } => self.set_aside(event, *slave, *thrown),
+            Command::Persist(fact) => {
+                if let Fact::Disowned { job, number } = *fact {
+                    self.thrown(event, job, number);
+                }
+                self.facts.push(fact.clone());
+            }
         }
     }
 
@@ -54,6 +64,7 @@ impl Oracle {
         assert!(!session.draining, "a draining slave gets a task");
         let quarantined = self.quarantined.contains_key(&session.slave);
         assert!(!quarantined, "a slave in quarantine gets a task");
+        assert!(!self.aside.contains(&session.slave), "a liar gets a task");
         assert!(session.held.len() < 2 * session.workers, "a full slave gets a task");
         assert!(session.held.iter().all(|(held, ..)| *held != message_id), "the same task twice");
         session.held.push((message_id, attempt, self.awake));
@@ -76,12 +87,16 @@ impl Oracle {
             "kept before it is durable"
         );
         task.kept = Some(upload.totals);
+        let attempts = task.attempts;
         if let Event::PartialArrived { session, attempt, .. } = event {
             self.seen.kept_from_the_dead += u64::from(!self.sessions.contains_key(session));
             self.seen.kept_from_before_a_restart += u64::from(self.earlier.contains(session));
             self.seen.kept_by_an_old_attempt += u64::from(*attempt < task.attempts);
         }
-        self.right_partial(upload.session);
+        self.believed(&upload, attempts);
+        if !upload.held {
+            self.right_partial(upload.session);
+        }
     }
 
     fn dropped(&mut self, upload: UploadId, reply: &Refusal) {
@@ -93,7 +108,11 @@ impl Oracle {
         });
         match reply {
             Refusal::Duplicate => {
-                assert!(!open, "an answer is dropped");
+                assert!(!open || self.may_be_dropped(&upload), "an answer is dropped");
+                if self.twice && !upload.held && self.has_just_been_kept(upload.message_id) {
+                    self.right_partial(upload.session);
+                    self.seen.answers_agreed += 1;
+                }
                 self.seen.duplicates += 1;
             }
             Refusal::Rejected(_) => {

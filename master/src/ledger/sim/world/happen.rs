@@ -37,7 +37,7 @@ impl World {
         self.store.job(job).is_some_and(StoredJob::receiving)
     }
 
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         let job = JobId::from_uuid(self.uuid());
         let priorities = [Priority::High, Priority::Default, Priority::Low];
         let priority = self.random.pick(&priorities).unwrap_or_default();
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Some more of a job's input arrives.
-    fn cut(&mut self, job: JobId) {
+    pub(super) fn cut(&mut self, job: JobId) {
         for _ in 0..1 + self.random.below(4) {
             // It goes on from what is stored: a cut that was lost is made again, anywhere else.
             let stored = self.store.job(job).filter(|job| job.receiving());
@@ -69,6 +69,7 @@ impl World {
             let bytes = 1 + self.random.below(1000);
             let rejects = if self.random.one_in(8) { self.random.below(bytes.min(5)) } else { 0 };
             let nature = match self.random.below(60) {
+                _ if self.steady => Nature::Harmless,
                 0 => Nature::Failing,
                 1 => Nature::Deadly,
                 2..=4 => Nature::Hard,
@@ -86,9 +87,14 @@ impl World {
     pub(super) fn join(&mut self) {
         let session = SessionId::from_uuid(self.uuid());
         let back = self.random.one_in(2).then(|| self.gone.pop()).flatten();
+        // Who was set aside is not let in.
+        let back = back.filter(|slave| !self.aside.contains(slave));
         let slave = back.unwrap_or_else(|| SlaveId::from_uuid(self.uuid()));
         if back.is_none() && self.random.one_in(4) {
             self.bad.insert(slave);
+        }
+        if back.is_none() && self.twice && !self.steady && self.random.one_in(3) {
+            self.liars.insert(slave);
         }
         let workers = 1 + self.random.below(3) as u32;
         self.sessions.push((session, slave, true));

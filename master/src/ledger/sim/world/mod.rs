@@ -19,7 +19,7 @@ use super::mistake::Mistake;
 use super::oracle::{Oracle, QUARANTINE, Seen};
 use super::random::Random;
 use super::store::Store;
-use crate::ledger::{Command, Event, Ledger, Policy};
+use crate::ledger::{Command, Digest, Event, Ledger, Policy, Sample};
 use mail::Mail;
 use restart::Crash;
 
@@ -70,6 +70,13 @@ pub(super) struct World {
     gone: Vec<SlaveId>,
     /// Slaves that count wrongly more often than not.
     bad: BTreeSet<SlaveId>,
+    /// Every task is counted twice, and some slaves lie.
+    twice: bool,
+    liars: BTreeSet<SlaveId>,
+    /// Those that are not let in any more.
+    aside: BTreeSet<SlaveId>,
+    /// Liars do nothing else, and nothing else goes wrong.
+    steady: bool,
     jobs: Vec<JobId>,
     specs: BTreeMap<JobId, MaxRejects>,
     tasks: BTreeMap<MessageId, Task>,
@@ -87,12 +94,14 @@ impl World {
     pub(super) fn new(seed: u64, mistake: Option<Mistake>, told: bool) -> Self {
         let mut random = Random(seed);
         let max_attempts = 2 + random.below(3) as u32;
-        let policy = Policy { max_attempts, quarantine: QUARANTINE, ..Policy::default() };
+        let twice = seed % 4 == 3;
+        let sample = Sample::new(if twice { 100.0 } else { 0.0 }, [seed as u8; 32]);
+        let policy = Policy { max_attempts, quarantine: QUARANTINE, sample, ..Policy::default() };
         Self {
             random,
             ledger: Ledger::new(policy.clone()),
             policy,
-            oracle: Oracle::new(max_attempts),
+            oracle: Oracle::new(max_attempts, twice),
             store: Store::default(),
             mistake,
             now: Duration::ZERO,
@@ -103,6 +112,10 @@ impl World {
             sessions: Vec::new(),
             gone: Vec::new(),
             bad: BTreeSet::new(),
+            twice,
+            liars: BTreeSet::new(),
+            aside: BTreeSet::new(),
+            steady: false,
             jobs: Vec::new(),
             specs: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -119,6 +132,28 @@ impl World {
 
     pub(super) fn seen(&self) -> Seen {
         self.oracle.seen.clone()
+    }
+
+    /// Three honest slaves and two that lie about all that they count, and nothing else goes wrong.
+    pub(super) fn honest_majority(&mut self) {
+        (self.steady, self.calm) = (true, true);
+        for n in 0..5 {
+            self.join();
+            if let Some((_, slave, _)) = self.sessions.last().filter(|_| n % 2 == 1) {
+                self.liars.insert(*slave);
+            }
+        }
+        for _ in 0..2 {
+            self.open();
+        }
+        for job in self.jobs.clone() {
+            for _ in 0..8 {
+                self.cut(job);
+                self.time_passes();
+            }
+        }
+        self.calm();
+        assert_eq!(self.oracle.seen.lies_believed, 0, "a lie is believed");
     }
 
     /// Anything happens.
@@ -179,6 +214,7 @@ impl World {
         assert_eq!(self.ledger.jobs().count(), 0);
         assert_eq!(self.store.jobs().count(), 0);
         assert!(self.ledger.tasks.is_empty() && self.ledger.retries.is_empty());
+        assert!(self.ledger.doubtful.is_empty());
         assert!(self.ledger.rota.is_empty() && self.ledger.opened.is_empty());
     }
 
@@ -232,15 +268,13 @@ impl World {
 
     /// What happens to the files, which is not undone by a crash.
     fn keep_runs(&mut self, event: &Event, commands: &[Command]) {
-        let keeps = commands.iter().any(|command| matches!(command, Command::KeepRun { .. }));
-        match *event {
-            Event::PartialArrived { message_id, totals, .. } if keeps => {
-                self.runs.insert(message_id, totals);
+        for command in commands {
+            if let Command::KeepRun { message_id, .. } = command {
+                self.runs.insert(*message_id, self.tasks[message_id].totals());
             }
-            Event::RunLost { job, number } => {
-                self.runs.remove(&MessageId::of_task(job, number));
-            }
-            _ => {}
+        }
+        if let Event::RunLost { job, number } = *event {
+            self.runs.remove(&MessageId::of_task(job, number));
         }
     }
 
@@ -257,9 +291,23 @@ impl World {
             }
             Command::StartMerge { job, .. } => self.merge(job),
             Command::EndSession { session, .. } => self.forget(session),
+            Command::Recount { job, number } => {
+                let well = self.calm || !self.random.one_in(8);
+                self.send(10, 3000, Mail::Recounted { job, number, well });
+            }
+            Command::SetAside { slave, .. } => {
+                self.aside.insert(slave);
+            }
             _ => {}
         }
     }
+}
+
+/// The lie that an answer with a digest tells.
+fn lie_of(digest: Digest) -> u64 {
+    let mut lie = [0; 8];
+    lie.copy_from_slice(&digest.0[..8]);
+    u64::from_le_bytes(lie)
 }
 
 impl Drop for World {

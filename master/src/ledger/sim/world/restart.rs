@@ -46,12 +46,13 @@ impl World {
     pub(super) fn crashed(&mut self, event: &Event) {
         self.oracle.seen.restarts_in_recovery +=
             u64::from(matches!(event, Event::JobRestored { .. }));
-        if let Event::PartialArrived { session, message_id, attempt, totals, .. } = *event
+        if let Event::PartialArrived { session, message_id, attempt, totals, digest, .. } = *event
             && self.random.one_in(2)
         {
             // Its slave has heard no verdict and sends it again.
             let right = totals == self.tasks[&message_id].totals();
-            self.send(10, 20_000, Mail::Partial { session, message_id, attempt, right });
+            let lie = digest.map_or(0, super::lie_of);
+            self.send(10, 20_000, Mail::Partial { session, message_id, attempt, right, lie });
         }
         self.restart();
     }
@@ -63,6 +64,7 @@ impl World {
         let life = self.restarts;
         self.oracle.restart();
         self.ledger = Ledger::new(self.policy.clone());
+        self.aside.clear();
         self.gone.extend(self.sessions.drain(..).map(|(_, slave, _)| slave));
         // Merges die with the master; what slaves have sent is still on its way.
         self.mail.retain(|_, mail| mail.is_from_a_slave());
