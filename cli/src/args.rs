@@ -92,7 +92,7 @@ pub(crate) enum Compress {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a master
-    Master(MasterArgs),
+    Master(Box<MasterArgs>),
     /// Say who may ask a master for what: keys, and the token of its slaves
     Keys(KeysArgs),
     /// Run a slave that counts for a master

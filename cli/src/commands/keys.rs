@@ -207,7 +207,7 @@ fn list(args: &ListArgs, format: OutputFormat) -> anyhow::Result<()> {
     let keys = args.place.file().list().map_err(told)?;
     let keys: Vec<Listed> = keys.into_iter().map(Listed::new).collect();
     let format = if args.json { OutputFormat::Json } else { format };
-    show(format, &keys, |keys| output::keys(keys))
+    show(format, &keys, output::keys)
 }
 
 fn revoke(args: &RevokeArgs) -> anyhow::Result<()> {

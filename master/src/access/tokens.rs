@@ -175,7 +175,7 @@ mod tests {
         let file = TokensFile::at(folder.path().join("tokens"));
         let token = draw().unwrap();
         std::fs::write(file.path(), format!("# old\n\n {token} \r\n")).unwrap();
-        assert_eq!(file.read().unwrap(), [token.clone()]);
+        assert_eq!(file.read().unwrap(), std::slice::from_ref(&token));
         std::fs::write(file.path(), format!("# old\n{token}x\n")).unwrap();
         let error = file.read().unwrap_err();
         assert!(matches!(error, TokensError::Line { line: 2, .. }));

@@ -130,7 +130,7 @@ pub(crate) async fn run(args: &DoctorArgs, format: OutputFormat) -> anyhow::Resu
 fn defaults() -> anyhow::Result<MasterArgs> {
     let matches = config::command()?.try_get_matches_from(["tally", "master"])?;
     match Args::from_arg_matches(&matches)?.command {
-        Command::Master(master) => Ok(master),
+        Command::Master(master) => Ok(*master),
         other => anyhow::bail!("the grammar takes `tally master` for {other:?}"),
     }
 }
