@@ -109,7 +109,7 @@ class Node:
                 copy = self.root / str(library).lstrip("/")
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(library, copy)
-        for name in ("proc", "etc", "var/lib/tally", "etc/tally"):
+        for name in ("proc", "etc", "var/lib/tally"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
 
     def names(self, addresses: dict[str, str]) -> None:
@@ -184,6 +184,9 @@ class Pod:
     def command(self, *args: str) -> list[str]:
         root = self.node.folder / f"{self.name}.root"
         root.mkdir(exist_ok=True)
+        # A runtime makes places for volumes before the root can not be written to any more.
+        for place in self.mounts:
+            (self.node.root / place.lstrip("/")).mkdir(parents=True, exist_ok=True)
         steps = [
             f"/bin/mount --bind {self.node.root} {root}",
             *(f"/bin/mount --bind {source} {root}{place}" for place, (source, _) in self.mounts.items()),

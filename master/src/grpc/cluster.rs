@@ -22,7 +22,7 @@ use tally_proto::v1::{
 
 use super::bulk::elsewhere;
 use super::stream::{self, Frames};
-use crate::access::Peer;
+use crate::access::Who;
 use crate::cluster::{Cluster, ClusterError, Joined, SessionCommand, Verdict};
 use crate::runs::RunsError;
 use crate::trace;
@@ -201,10 +201,13 @@ fn ack(verdict: Verdict) -> PartialAck {
     PartialAck { verdict: verdict as i32, reason }
 }
 
-/// What a slave's connection has shown of who it is.
+/// Who a slave is, where what it has shown tells one from another.
 fn credential(extensions: &tonic::Extensions) -> Option<String> {
-    let certificate = extensions.get::<Peer>()?.certificate.as_ref()?;
-    Some(format!("cert:{}", certificate.name))
+    match extensions.get::<Who>()? {
+        // Which of those it is that have the token, it does not say.
+        Who::Anonymous(_) | Who::Slave => None,
+        who => Some(who.to_string()),
+    }
 }
 
 async fn hello(events: &mut Streaming<SlaveEvent>) -> Result<SlaveHello, Status> {
