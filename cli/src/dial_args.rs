@@ -28,7 +28,8 @@ pub(crate) struct MasterUrl {
     pub(crate) url: String,
 }
 
-/// Files for TLS.
+/// Files for TLS. In the environment they are not named as a master's own: where one runs in a container, its
+/// certificate is no client's, and a command that is run beside it would show it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct TlsArgs {
     /// The authorities that the master's certificate must be of, for https:// [default: those that the
@@ -36,10 +37,10 @@ pub(crate) struct TlsArgs {
     #[arg(long, value_name = "FILE", env = "TALLY_TLS_CA")]
     tls_ca: Option<PathBuf>,
     /// A certificate to show to the master, with those that vouch for it
-    #[arg(long, value_name = "FILE", env = "TALLY_TLS_CERT")]
+    #[arg(long, value_name = "FILE", env = "TALLY_CLIENT_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key
-    #[arg(long, value_name = "FILE", env = "TALLY_TLS_KEY")]
+    #[arg(long, value_name = "FILE", env = "TALLY_CLIENT_KEY")]
     tls_key: Option<PathBuf>,
 }
 

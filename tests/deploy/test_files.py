@@ -43,6 +43,13 @@ def test_alerts_are_the_same_for_prometheus_and_its_operator() -> None:
     assert rule["spec"] == yaml.safe_load((DEPLOY / "alerts.yml").read_text())
 
 
+def test_every_alert_says_what_to_do() -> None:
+    groups = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
+    rows = re.findall(r"^\| (Tally\w+(?:, Tally\w+)*) \|", (REPO / "docs/operations.md").read_text(), re.MULTILINE)
+    assert {name for row in rows for name in row.split(", ")} == alerts
+
+
 def test_slaves_have_longer_to_stop_than_they_take() -> None:
     toml = tomllib.loads((DEPLOY / "kubernetes/base/tally.toml").read_text())
     slave = yaml.safe_load((DEPLOY / "kubernetes/base/slave.yaml").read_text())
@@ -94,7 +101,7 @@ def test_every_variable_and_key_is_one_that_the_binary_knows() -> None:
     known = {}
     for command in ("master", "slave", "health"):
         told = subprocess.run([BINARY, command, "--help"], capture_output=True, text=True, check=True).stdout
-        known[command] = set(re.findall(r"\[env: (\w+)", told)), set(re.findall(r"--([a-z][a-z-]*)", told))
+        known[command] = set(re.findall(r"\bTALLY_\w+", told)), set(re.findall(r"--([a-z][a-z-]*)", told))
     toml = tomllib.loads((DEPLOY / "kubernetes/base/tally.toml").read_text())
     unit_toml = tomllib.loads((DEPLOY / "systemd/tally.toml").read_text())
     for file in (toml, unit_toml):
