@@ -1,5 +1,6 @@
 //! Keys and tokens: a master that asks for them, those who have them, and those who do not.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -381,6 +382,13 @@ fn a_key_asks_only_so_often() {
     assert!(metrics.contains("tally_requests_refused_total{reason=\"rate_limited\"}"), "{metrics}");
     // Whoever waits is answered.
     until(&http, &slow, 200);
+}
+
+#[test]
+fn a_data_folder_is_its_owners_alone() {
+    let cluster = Cluster::start(0);
+    let mode = cluster.path("data").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub(crate) mod table;
 pub(crate) mod top;
 mod verify;
 
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -84,6 +88,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 /// A runtime for what serves others.
 fn services() -> anyhow::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().context("no threads to run on")
+}
+
+/// Makes a data folder, if it is not there: inputs, results and tables are its owner's, and not of all on the machine.
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// A runtime for what asks one question.
