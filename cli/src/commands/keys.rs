@@ -13,7 +13,7 @@ use tally_master::access::{
     Key, KeyId, KeyLimits, KeysError, KeysFile, NewKey, Scope, Scopes, Standing, TokensFile,
 };
 
-use super::make_private;
+use super::make_data_dir;
 use crate::args::OutputFormat;
 use crate::exit::Kind;
 use crate::log::say;
@@ -152,8 +152,7 @@ fn create(args: CreateArgs) -> anyhow::Result<()> {
     let file = args.place.file();
     if args.place.keys.is_none() {
         // A key may be there before the master is.
-        let folder = &args.place.data_dir;
-        make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
+        make_data_dir(&args.place.data_dir)?;
     }
     let limits = KeyLimits { requests_per_second: args.requests_per_second, burst: args.burst };
     let scopes = Scopes::from(args.scopes);
@@ -225,8 +224,7 @@ fn join_token(args: &TokenArgs) -> anyhow::Result<()> {
         None => TokensFile::of_data_dir(&args.data_dir),
     };
     if args.join_tokens.is_none() {
-        let folder = &args.data_dir;
-        make_private(folder).with_context(|| format!("the data folder {}", folder.display()))?;
+        make_data_dir(&args.data_dir)?;
     }
     let tokens = if args.rotate { file.rotate() } else { file.read_or_make() }?;
     let Some(token) = tokens.first() else {

@@ -17,7 +17,7 @@ use tally_master::grpc::Listener;
 use tally_master::server::Master;
 use tally_master::sources::SourceConfig;
 
-use super::{make_private, recount, stop_signal};
+use super::{make_data_dir, recount, stop_signal};
 use crate::args::MasterArgs;
 use crate::config;
 use crate::exit::Kind;
@@ -168,7 +168,7 @@ fn bind(path: &Path) -> anyhow::Result<(UnixListener, At)> {
 /// Takes the data folder for this process alone, as long as the file is open.
 fn lock(folder: &Path) -> anyhow::Result<File> {
     let shown = folder.display();
-    make_private(folder).with_context(|| format!("the data folder {shown}"))?;
+    make_data_dir(folder)?;
     let file =
         File::create(folder.join("lock")).with_context(|| format!("the data folder {shown}"))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {

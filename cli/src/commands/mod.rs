@@ -24,7 +24,6 @@ pub(crate) mod top;
 mod verify;
 
 use std::fs::DirBuilder;
-use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
@@ -91,8 +90,9 @@ fn services() -> anyhow::Result<Runtime> {
 }
 
 /// Makes a data folder, if it is not there: inputs, results and tables are its owner's, and not of all on the machine.
-fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+fn make_data_dir(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("the data folder {}", folder.display()))
 }
 
 /// A runtime for what asks one question.

@@ -33,7 +33,7 @@ impl FileError {
     }
 }
 
-/// What tells one state of a file from the next without reading it.
+/// What tells one state of a file from the next without reading it. Links are followed, since Kubernetes changes these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     file: (u64, u64),

@@ -1,6 +1,5 @@
 //! The files that TLS is made of: read, checked, and noticed when they change.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use thiserror::Error as ThisError;
 use tracing::warn;
 
 use super::Protocol;
+use crate::access::file::Stamp;
 use crate::access::{Certificate, Scopes};
 use crate::clock::Clock;
 
@@ -66,17 +66,11 @@ pub enum TlsError {
     },
 }
 
-/// What tells whether a file is still the same: links are followed, since Kubernetes changes these. `None` for one
-/// that can not be looked at.
-pub(super) type Stamp = Option<(u64, u64, i64, i64, u64)>;
-
 impl TlsFiles {
-    /// What the files are now.
-    pub(super) fn stamps(&self) -> Vec<Stamp> {
-        let of =
-            |file: Metadata| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.len());
+    /// What the files are now; `None` for one that can not be looked at.
+    pub(super) fn stamps(&self) -> Vec<Option<Stamp>> {
         let files = [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()];
-        files.into_iter().flatten().map(|path| path.metadata().ok().map(of)).collect()
+        files.into_iter().flatten().map(|path| Stamp::now(path)).collect()
     }
 }
 
@@ -86,7 +80,7 @@ pub(super) struct Loaded {
     pub(super) http: Arc<ServerConfig>,
     /// When the certificate ends, in seconds since 1970.
     pub(super) ends: i64,
-    pub(super) stamps: Vec<Stamp>,
+    pub(super) stamps: Vec<Option<Stamp>>,
 }
 
 impl Loaded {
