@@ -18,6 +18,7 @@ use crate::commands::keys::KeysArgs;
 use crate::commands::list::StatusArgs;
 use crate::commands::manual::{CompletionsArgs, ManArgs};
 use crate::commands::query::{QueryArgs, Rows};
+use crate::commands::slaves::SlavesArgs;
 use crate::commands::source::SourceArgs;
 use crate::commands::table::TableArgs;
 use crate::commands::top::TopArgs;
@@ -126,7 +127,7 @@ pub(crate) enum Command {
     /// Ask whether a master serves, as probes do
     Health(MasterAddress),
     /// Show the slaves that are joined
-    Slaves(MasterAddress),
+    Slaves(SlavesArgs),
     /// Watch places for new data: be one, or look at those that a master watches
     Source(SourceArgs),
     /// Keep keyed rows in a master, and change them by operations

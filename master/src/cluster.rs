@@ -74,7 +74,9 @@ pub enum ClusterError {
     #[error("the task {0} is not wanted")]
     NotWanted(MessageId),
     /// The slave has lied before.
-    #[error("the slave {name} is set aside until this master is started again: {reason}")]
+    #[error(
+        "the slave {name} is set aside: {reason} (tally slaves --trust NAME on the master lets it in again)"
+    )]
     SetAside {
         /// Its name.
         name: String,

@@ -383,37 +383,3 @@ fn csvs_for_spreadsheets_hold_no_formulas() {
         of_table("data?format=csv&formula_safe=true")
     );
 }
-
-#[test]
-fn bombs_are_put_out_on_each_way_in() {
-    let mut cluster = Cluster::start(0);
-    let http = cluster.http();
-    // 4 GiB of blank lines in some hundred kB.
-    let frame = zstd::encode_all(&vec![b'\n'; 64 << 20][..], 1).unwrap();
-    let mut bomb = zstd::encode_all(PLAYS, 1).unwrap();
-    bomb.extend(frame.repeat(64));
-    let refused = |status: u16, text: &str| {
-        assert!(
-            (400..500).contains(&status) && text.contains("grows more than"),
-            "{status} {text}"
-        );
-    };
-    let answer = http.post("/api/v1/jobs", &bomb);
-    refused(answer.status, &answer.text());
-    let answer = http.form("/api/v1/jobs", &[("file", Some("b.csv.zst"), &bomb)]);
-    refused(answer.status, &answer.text());
-    let headers = [("content-type", "text/csv"), ("content-encoding", "zstd")];
-    let answer = http.request("POST", "/api/v1/jobs", &headers, &bomb);
-    refused(answer.status, &answer.text());
-    let length = bomb.len().to_string();
-    let headers = [("tus-resumable", "1.0.0"), ("upload-length", length.as_str())];
-    let answer = http.request("POST", "/api/v1/uploads", &headers, &bomb);
-    refused(answer.status, &answer.text());
-    let file = cluster.path("bomb.csv.zst");
-    std::fs::write(&file, &bomb).unwrap();
-    let output = cluster.run(["submit".as_ref(), file.as_os_str()]);
-    assert_eq!(output.status.code(), Some(3));
-    refused(400, &String::from_utf8_lossy(&output.stderr));
-    let peak = cluster.master().peak_own_memory() >> 20;
-    assert!(peak < 120, "{peak} MiB");
-}

@@ -1,15 +1,17 @@
 //! A slave that lies: its answers read as such, and are false. Where tasks are counted twice it is found out.
 
+use serde_json::Value;
 use tally_common::run::{GroupSink, TaskTotals};
 use tally_proto::convert::{Assignment, SlaveHello};
 use tally_proto::v1::cluster_client::ClusterClient;
 use tally_proto::v1::{PartialVerdict, SlaveEvent, slave_event};
-use tally_tests::{Cluster, Options, eventually, input};
+use tally_tests::{Cluster, Options, Process, eventually, input};
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::rogue::Rogue;
+use crate::submission::{TUS, patch};
 
 fn cluster(percent: &str) -> Cluster {
     let flags = ["--verify-sample", percent, "--task-bytes", "20000"].map(str::to_owned);
@@ -25,6 +27,11 @@ fn lie(rogue: &mut Rogue, task: &Assignment) -> PartialVerdict {
         run.end_segment().unwrap();
     });
     rogue.hand_in(&head, run).verdict()
+}
+
+/// The slaves that are not let in.
+fn aside(cluster: &Cluster) -> Vec<Value> {
+    cluster.http().get("/api/v1/slaves").json()["set_aside"].as_array().unwrap().clone()
 }
 
 /// The rogue's name, as another process of it would say it.
@@ -91,6 +98,61 @@ fn a_liar_is_found_out_and_all_that_it_has_said_is_counted_again() {
         let metrics = cluster.http().get("/metrics").text();
         metrics.contains("tally_slaves_set_aside_total 1").then_some(())
     });
+
+    // Nor is it let in by another process of the master, until somebody says so.
+    let shown = aside(&cluster);
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert_eq!(shown[0]["name"], "rogue", "{shown:?}");
+    assert!(shown[0]["reason"].as_str().unwrap().contains(id), "{shown:?}");
+    cluster.restart_master(Process::kill);
+    assert_eq!(aside(&cluster), shown);
+    assert_eq!(join_again(&cluster).unwrap_err().code(), Code::PermissionDenied);
+    let named = cluster.http().get("/api/v1/cluster").json();
+    assert_eq!(named["set_aside"], Value::from(shown), "{named}");
+    let said = cluster.run(["slaves"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("Not let in") && said.contains("rogue"), "{said}");
+    assert!(cluster.run(["slaves", "--trust", "rogue"]).status.success());
+    assert_eq!(aside(&cluster), [Value::Null; 0]);
+    join_again(&cluster).unwrap();
+    let nobody = cluster.http().delete("/api/v1/slaves/set-aside/rogue");
+    assert_eq!(nobody.status, 404, "{}", nobody.text());
+    assert!(!cluster.run(["slaves", "--trust", "rogue"]).status.success());
+    cluster.restart_master(Process::kill);
+    assert_eq!(aside(&cluster), [Value::Null; 0]);
+    join_again(&cluster).unwrap();
+}
+
+#[test]
+fn what_second_counts_said_outlives_the_master() {
+    let mut cluster = cluster("100");
+    cluster.add_slave(1);
+    cluster.add_slave(1);
+    cluster.wait_for_slaves(2);
+    let plays = input::plays(123, 50, 200_000);
+    let (bytes, length) = (plays.as_bytes(), plays.len().to_string());
+    let create = [TUS, ("upload-length", length.as_str())];
+    let created = cluster.http().request("POST", "/api/v1/uploads", &create, b"");
+    assert_eq!(created.status, 201, "{}", created.text());
+    let path = created.header("location").to_owned();
+    let id = path.rsplit('/').next().unwrap().to_owned();
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    assert_eq!(patch(&cluster.http(), &path, 0, &[], first).status, 204);
+    let checked = |job: &Value| {
+        let count = |name: &str| job["receipt"][name].as_u64().unwrap();
+        count("verified") + count("unverified")
+    };
+    eventually("some tasks to be verified", || {
+        (cluster.http().job(&id)["receipt"]["verified"].as_u64()? >= 2).then_some(())
+    });
+    cluster.restart_master(Process::kill);
+    assert!(checked(&cluster.http().job(&id)) >= 2, "{}", cluster.http().job(&id));
+    assert_eq!(patch(&cluster.http(), &path, first.len(), &[], rest).status, 204);
+    let job = cluster.http().ended(&id);
+    assert_eq!(job["state"], "succeeded", "{job}");
+    assert_eq!(job["tasks"]["cut"], checked(&job), "{job}");
+    let result = cluster.http().get(&format!("/api/v1/jobs/{id}/result")).body;
+    assert!(result == input::totals(bytes));
 }
 
 #[test]

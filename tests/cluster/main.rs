@@ -3,6 +3,7 @@
 
 mod backup;
 mod bad_input;
+mod bombs;
 mod broker;
 mod certs;
 mod cli;

@@ -141,9 +141,15 @@ fn goes_on_after(how: fn(&mut Process)) {
     assert_eq!(jobs(&cluster), 1);
 }
 
-const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
+pub(crate) const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
 
-fn patch(http: &Http, path: &str, offset: usize, more: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) fn patch(
+    http: &Http,
+    path: &str,
+    offset: usize,
+    more: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let offset = offset.to_string();
     let kind = ("content-type", "application/offset+octet-stream");
     let headers = [&[TUS, kind, ("upload-offset", offset.as_str())], more].concat();

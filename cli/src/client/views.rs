@@ -4,16 +4,17 @@ use anyhow::Context;
 use tonic::Streaming;
 
 use tally_common::api::{
-    ClusterView, History, JobList, JobQuery, Look, LookQuery, SlaveView, TaskView,
+    ClusterView, History, JobList, JobQuery, Look, LookQuery, SetAsideView, SlaveView, TaskView,
 };
 use tally_common::id::JobId;
 use tally_proto::convert::{
-    ClusterEvent, cluster_from_wire, event_from_wire, history_from_wire, list_from_wire,
-    look_from_wire, look_query_to_wire, query_to_wire, slave_from_wire, task_from_wire,
+    ClusterEvent, aside_from_wire, cluster_from_wire, event_from_wire, history_from_wire,
+    list_from_wire, look_from_wire, look_query_to_wire, query_to_wire, slave_from_wire,
+    task_from_wire,
 };
 use tally_proto::v1::{
     self, ClusterRequest, HistoryRequest, RejectsPageRequest, SlavesRequest, TasksRequest,
-    WatchClusterRequest,
+    TrustSlaveRequest, WatchClusterRequest,
 };
 
 use super::{Client, NONSENSE, Outcome, refused};
@@ -65,10 +66,18 @@ impl Client {
         Ok(history_from_wire(self.0.history(request).await.map_err(refused)?.into_inner()))
     }
 
-    pub(crate) async fn slaves(&mut self) -> Outcome<Vec<SlaveView>> {
+    /// The slaves that are joined, and those that are kept out.
+    pub(crate) async fn slaves(&mut self) -> Outcome<(Vec<SlaveView>, Vec<SetAsideView>)> {
         let reply = self.0.slaves(SlavesRequest {}).await.map_err(refused)?.into_inner();
         let slaves = reply.slaves.into_iter().map(slave_from_wire);
-        slaves.collect::<Result<_, _>>().context(NONSENSE)
+        let slaves = slaves.collect::<Result<_, _>>().context(NONSENSE)?;
+        Ok((slaves, reply.set_aside.into_iter().map(aside_from_wire).collect()))
+    }
+
+    /// Lets a slave in again that was set aside.
+    pub(crate) async fn trust_slave(&mut self, name: String) -> Outcome<()> {
+        self.0.trust_slave(TrustSlaveRequest { name }).await.map_err(refused)?;
+        Ok(())
     }
 
     pub(crate) async fn cluster(&mut self) -> Outcome<ClusterView> {

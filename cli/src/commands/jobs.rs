@@ -1,12 +1,11 @@
-//! `tally watch`, `result`, `rejects`, `cancel`, `delete` and `slaves`: one question to the
-//! master each.
+//! `tally watch`, `result`, `rejects`, `cancel` and `delete`: one question to the master each.
 
 use tally_common::api::{JobState, JobView, LookQuery};
 use tally_common::spec::KeyKind;
 
 use super::query;
 use super::submit::download;
-use crate::args::{DownloadArgs, JobArgs, MasterAddress, OutputFormat, ResultArgs};
+use crate::args::{DownloadArgs, JobArgs, OutputFormat, ResultArgs};
 use crate::client::{Client, File, succeeded};
 use crate::exit::Kind;
 use crate::output::{self, Target, show};
@@ -91,9 +90,4 @@ pub(crate) async fn cancel(args: &JobArgs, format: OutputFormat) -> anyhow::Resu
 
 pub(crate) async fn delete(args: &JobArgs) -> anyhow::Result<()> {
     Client::connect(&args.master.dial()?).await?.delete(args.job).await
-}
-
-pub(crate) async fn slaves(args: &MasterAddress, format: OutputFormat) -> anyhow::Result<()> {
-    let mut client = Client::connect(&args.dial()?).await?;
-    show(format, &client.slaves().await?, output::slaves)
 }

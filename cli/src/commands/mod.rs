@@ -17,6 +17,7 @@ pub(crate) mod query;
 mod recount;
 mod repair;
 mod slave;
+pub(crate) mod slaves;
 pub(crate) mod source;
 mod submit;
 pub(crate) mod table;
@@ -72,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Cancel(args) => client()?.block_on(jobs::cancel(&args, format)),
         Command::Delete(args) => client()?.block_on(jobs::delete(&args)),
         Command::Health(args) => client()?.block_on(health::run(&args, format)),
-        Command::Slaves(args) => client()?.block_on(jobs::slaves(&args, format)),
+        Command::Slaves(args) => client()?.block_on(slaves::run(args, format)),
         Command::Source(args) => services()?.block_on(source::run(args, format)),
         Command::Table(args) => client()?.block_on(table::run(args, format)),
         Command::Top(args) => client()?.block_on(top::run(&args, format)),

@@ -26,6 +26,28 @@ pub struct ClusterView {
     pub disk: DiskView,
     /// The master's memory.
     pub memory: MemoryView,
+    /// Slaves that have lied and are not let in, those first that were set aside last; the first
+    /// [`ClusterView::MAX_SET_ASIDE`] of them.
+    #[serde(default)]
+    pub set_aside: Vec<SetAsideView>,
+}
+
+impl ClusterView {
+    /// Slaves that were set aside that are named with the cluster, which is told to all who listen once a
+    /// second.
+    pub const MAX_SET_ASIDE: usize = 20;
+}
+
+/// A slave that has lied, and is not let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SetAsideView {
+    /// Its name.
+    pub name: String,
+    /// What it has lied about.
+    pub reason: String,
+    /// Since when: RFC 3339, UTC.
+    pub since: String,
 }
 
 /// What there is of what in a cluster.

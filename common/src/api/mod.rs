@@ -10,8 +10,8 @@ mod table;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{
-    ClusterCounts, ClusterView, DiskView, History, MemoryView, QueueView, Sample, TaskState,
-    TaskView,
+    ClusterCounts, ClusterView, DiskView, History, MemoryView, QueueView, Sample, SetAsideView,
+    TaskState, TaskView,
 };
 pub use list::{JobList, JobQuery, JobSort};
 pub use look::{Coverage, DateTotal, KeyTotal, Look, LookQuery, Span, Summary};

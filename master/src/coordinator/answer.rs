@@ -29,6 +29,9 @@ impl Coordinator {
             Message::Slaves { reply } => {
                 let _ = reply.send(self.slave_views());
             }
+            Message::SetAside { reply } => {
+                let _ = reply.send(self.aside_views(usize::MAX));
+            }
             Message::Cluster { reply } => {
                 let _ = reply.send(self.cluster_view());
             }
@@ -124,5 +127,53 @@ impl Coordinator {
             })
         });
         sessions.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_common::api::JobState;
+    use tally_common::spec::{Spec, SpecDraft};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::coordinator::{self, NewJob, Opening};
+    use crate::disk::Disk;
+    use crate::feed::Feed;
+    use crate::readers::Readers;
+    use crate::store::Store;
+    use crate::tables::Tables;
+
+    #[tokio::test]
+    async fn nobody_is_told_what_is_not_durable_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let coordinator = coordinator::start(
+            Config::new(folder.path().to_owned()),
+            Disk::new(folder.path().to_owned(), 0),
+            Readers::default(),
+            Some(store.clone()),
+            Feed::new(1),
+            Tables::default(),
+        );
+        let coordinator = coordinator.await.unwrap();
+        let job = NewJob::new("a".to_owned(), Spec::try_from(SpecDraft::plays()).unwrap());
+        let (reply, opened) = oneshot::channel();
+        coordinator.send(Message::Open { job, key: None, reply }).await.unwrap();
+        let Ok(Opening::Opened(opened)) = opened.await.unwrap() else { panic!("no job") };
+        let job = opened.job;
+        // Nothing can be written until this is over.
+        let writes = store.db().write().await.unwrap();
+        let (reply, cancelled) = oneshot::channel();
+        coordinator.send(Message::Cancel { job, reply }).await.unwrap();
+        let (reply, mut got) = oneshot::channel();
+        coordinator.send(Message::Get { job, reply }).await.unwrap();
+        store.db().wanted().await;
+        assert!(got.try_recv().is_err(), "the end of the job is shown before it is durable");
+        drop(writes);
+        assert_eq!(cancelled.await.unwrap().unwrap().state, JobState::Cancelled);
+        // It has ended, and is the store's.
+        assert!(got.await.unwrap().is_none());
+        assert_eq!(store.view(job).await.unwrap().unwrap().state, JobState::Cancelled);
     }
 }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use tally_common::api::{ClusterView, History, IngestMode, JobView, Priority, SlaveView, TaskView};
+use tally_common::api::{
+    ClusterView, History, IngestMode, JobView, Priority, SetAsideView, SlaveView, TaskView,
+};
 use tally_common::dialect::Layout;
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, TaskNumber};
 use tally_common::spec::Spec;
@@ -318,6 +320,15 @@ pub(crate) enum Message {
     Slaves {
         reply: oneshot::Sender<Vec<SlaveView>>,
     },
+    /// The slaves that have lied and are not let in.
+    SetAside {
+        reply: oneshot::Sender<Vec<SetAsideView>>,
+    },
+    /// Let those of a name in again; whether there are any.
+    Trust {
+        name: String,
+        reply: oneshot::Sender<bool>,
+    },
     Cluster {
         reply: oneshot::Sender<ClusterView>,
     },
@@ -368,6 +379,11 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    /// Whether it asks for what the store has to have by then.
+    pub(super) fn tells_facts(&self) -> bool {
+        self.is_question() && !matches!(self, Self::Beat { .. } | Self::TaskBytes { .. })
+    }
+
     /// Whether it only asks, so that it can be answered while the store can not be written.
     pub(super) fn is_question(&self) -> bool {
         matches!(
@@ -376,6 +392,7 @@ impl Message {
                 | Self::List { .. }
                 | Self::Watch { .. }
                 | Self::Slaves { .. }
+                | Self::SetAside { .. }
                 | Self::Cluster { .. }
                 | Self::Tasks { .. }
                 | Self::History { .. }

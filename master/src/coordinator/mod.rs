@@ -183,6 +183,10 @@ pub(crate) async fn start(
 
 impl Coordinator {
     async fn take(&mut self, message: Message) {
+        if message.tells_facts() && !self.rows.is_empty() {
+            // Of what has come before it in the same moment nobody is told before it is durable.
+            self.settle().await;
+        }
         if self.stuck && !message.is_question() {
             self.deferred.push_back(message);
         } else {
@@ -268,8 +272,8 @@ impl Coordinator {
         for command in self.ledger.apply(event, self.clock.now()) {
             match command {
                 Command::Persist(fact) => self.record(fact),
-                Command::KeepRun { job, number, upload, .. } => {
-                    if self.place_run(job, number, upload) {
+                Command::KeepRun { job, number, upload, check, .. } => {
+                    if self.place_run(job, number, (upload, check)) {
                         self.steps.push(Step::Execute(command));
                     }
                 }
@@ -318,6 +322,7 @@ impl Coordinator {
             Message::Partial { run, reply } => self.partial(run, reply),
             Message::Digested { run, digest, reply } => self.digested(run, digest, reply),
             Message::Recounted { job, number, counted } => self.recounted(job, number, counted),
+            Message::Trust { name, reply } => self.trust(name, reply),
             Message::Finished { job, finished } => self.finished(job, finished).await,
             Message::Cancel { job, reply } => self.cancel(job, reply),
             Message::Delete { job, reply } => self.delete(job, reply).await,
@@ -473,16 +478,15 @@ impl Coordinator {
             self.apply(Event::Tick);
             self.let_go();
         }
-        let moving: Vec<JobId> = self
-            .jobs
-            .values()
-            .filter(|job| job.ended.is_none() || job.dirty)
-            .map(|job| job.id)
-            .collect();
-        for id in moving {
-            self.publish(id);
-        }
-        self.survey();
+        // What the tick has led to is told when it is durable.
+        self.then(|this| {
+            let moving = this.jobs.values().filter(|job| job.ended.is_none() || job.dirty);
+            let moving: Vec<JobId> = moving.map(|job| job.id).collect();
+            for id in moving {
+                this.publish(id);
+            }
+            this.survey();
+        });
     }
 
     /// Says goodbye to draining slaves that hold nothing any more. A slave waits for that: only the

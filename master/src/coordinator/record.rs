@@ -8,7 +8,7 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 
 use super::Coordinator;
 use super::execute::explain;
-use crate::ledger::{Fact, Outcome, UploadId};
+use crate::ledger::{Check, Fact, Outcome, UploadId};
 use crate::metrics;
 use crate::runs::run_path;
 use crate::store::{KeptRow, Row};
@@ -102,7 +102,12 @@ impl Coordinator {
 
     /// Puts a run in its place, where it is before the store says so: a run that the store does not
     /// know is of no harm. `false` where that failed.
-    pub(super) fn place_run(&mut self, id: JobId, number: TaskNumber, upload: UploadId) -> bool {
+    pub(super) fn place_run(
+        &mut self,
+        id: JobId,
+        number: TaskNumber,
+        (upload, check): (UploadId, Check),
+    ) -> bool {
         let Some(job) = self.jobs.get(&id) else { return false };
         let Some(held) = self.uploads.get_mut(&upload) else { return false };
         if let Err(error) = held.run.place(&run_path(&job.folder, number)) {
@@ -120,6 +125,7 @@ impl Coordinator {
             run: (head.bytes, head.crc32c),
             slave: held.by.clone(),
             attempt: head.attempt,
+            check,
         };
         self.rows.push(Row::Kept { job: id, number, kept });
         true

@@ -25,6 +25,9 @@ use crate::store::{KeptRow, Row, StoreError, StoredJob};
 impl Coordinator {
     pub(super) async fn restore(&mut self) -> Result<(), StoreError> {
         let Some(store) = self.store.clone() else { return Ok(()) };
+        for aside in store.set_aside().await? {
+            self.remember_aside(aside);
+        }
         for stored in store.open_jobs().await? {
             self.restore_job(stored).await?;
         }
@@ -57,8 +60,9 @@ impl Coordinator {
             });
             job.restore_task(number, task, kept);
             let by = kept.map(|kept| of_name(&kept.slave));
+            let check = kept.map(|kept| kept.check).unwrap_or_default();
             let kept = kept.map(|kept| (kept.totals, kept.groups));
-            tasks.push(RestoredTask { bytes: task.cut.len, kept, by });
+            tasks.push(RestoredTask { bytes: task.cut.len, kept, by, check });
         }
         let (priority, max_rejects) = (job.new.priority, job.spec().max_rejects());
         let (complete, in_place) = (job.complete, job.new.in_place.is_some());

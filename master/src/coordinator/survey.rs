@@ -105,6 +105,7 @@ impl Coordinator {
             queue: queue.to_vec(),
             disk: self.disk.view(),
             memory: machine::memory(),
+            set_aside: self.aside_views(ClusterView::MAX_SET_ASIDE),
         }
     }
 

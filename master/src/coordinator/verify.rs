@@ -1,6 +1,7 @@
 //! Tasks that are counted twice: digests of answers are made on threads of their own, what slaves contradict
 //! each other about is counted here, and who has lied is kept out.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use tally_common::api::JobQuery;
+use tally_common::api::{JobQuery, SetAsideView, timestamp};
 use tally_common::id::{JobId, MessageId, SlaveId, TaskNumber};
 use tally_proto::convert::{Assignment, SlaveHello};
 
@@ -17,7 +18,7 @@ use crate::cluster::{ClusterError, TaskBytes, Verdict};
 use crate::ledger::{Digest, Event, UploadId};
 use crate::recount;
 use crate::runs::ReceivedRun;
-use crate::store::Store;
+use crate::store::{AsideRow, Row, Store};
 
 /// Slaves whose names are remembered after they have left; with more, those that are gone are forgotten.
 const MAX_KNOWN: usize = 4096;
@@ -34,12 +35,18 @@ const PAGE: u32 = 500;
 /// By what a slave is known when it comes back: its name, and what it has shown of itself, if it did.
 pub(super) type Identity = (String, Option<String>);
 
+/// Why a slave was set aside, and when, in milliseconds since 1970.
+struct Aside {
+    reason: String,
+    since_ms: u64,
+}
+
 /// What is known of slaves that may have lied.
 pub(super) struct Trust {
     /// All that have joined.
     known: HashMap<SlaveId, Identity>,
-    /// Those that were set aside, and why.
-    aside: HashMap<Identity, String>,
+    /// Those that were set aside.
+    aside: HashMap<Identity, Aside>,
     turns: Arc<Semaphore>,
 }
 
@@ -65,14 +72,14 @@ impl Coordinator {
         hello: &SlaveHello,
         credential: Option<String>,
     ) -> Result<(), ClusterError> {
-        if !self.config.policy.sample.is_on() {
-            return Ok(());
-        }
         let identity = (hello.name.clone(), credential);
-        if let Some(reason) = self.trust.aside.get(&identity) {
-            let (name, reason) = (hello.name.clone(), reason.clone());
+        if let Some(aside) = self.trust.aside.get(&identity) {
+            let (name, reason) = (hello.name.clone(), aside.reason.clone());
             warn!(%name, %reason, "a slave that was set aside is not let in");
             return Err(ClusterError::SetAside { name, reason });
+        }
+        if !self.config.policy.sample.is_on() {
+            return Ok(());
         }
         if self.trust.known.len() >= MAX_KNOWN {
             let joined: Vec<SlaveId> =
@@ -189,10 +196,15 @@ impl Coordinator {
         };
         let name = identity.0.clone();
         error!(%slave, %name, %reason, thrown, "a slave has lied and is set aside");
-        if self.trust.aside.len() >= MAX_ASIDE {
-            self.trust.aside.clear();
+        let news = !self.trust.aside.contains_key(&identity);
+        if news {
+            let (name, credential) = identity.clone();
+            let (credential, reason) = (credential.unwrap_or_default(), reason.to_owned());
+            let since_ms = self.clock.unix_ms();
+            let row = AsideRow { name, credential, reason, since_ms };
+            self.remember_aside(row.clone());
+            self.rows.push(Row::SetAside(row));
         }
-        let news = self.trust.aside.insert(identity.clone(), reason.to_owned()).is_none();
         self.warn_of_applied(slave, left);
         for job in self.jobs.values_mut() {
             job.shares.remove(&name);
@@ -212,6 +224,46 @@ impl Coordinator {
         if let Some(store) = self.store.clone() {
             tokio::spawn(list_ended(store, name));
         }
+    }
+
+    /// Lets a slave in no more. Of too many, the one that has been kept out for longest is forgotten.
+    pub(super) fn remember_aside(&mut self, row: AsideRow) {
+        let aside = &mut self.trust.aside;
+        if aside.len() >= MAX_ASIDE
+            && let Some((name, _)) =
+                aside.iter().min_by_key(|(_, one)| one.since_ms).map(|(oldest, _)| oldest.clone())
+        {
+            aside.retain(|(other, _), _| *other != name);
+            self.rows.push(Row::Trusted { name });
+        }
+        let AsideRow { name, credential, reason, since_ms } = row;
+        let identity = (name, Some(credential).filter(|shown| !shown.is_empty()));
+        self.trust.aside.insert(identity, Aside { reason, since_ms });
+    }
+
+    /// Lets those of a name in again that have lied, as new processes of theirs; `false` where there are
+    /// none.
+    pub(super) fn trust(&mut self, name: String, reply: oneshot::Sender<bool>) {
+        let before = self.trust.aside.len();
+        self.trust.aside.retain(|(other, _), _| *other != name);
+        let any = self.trust.aside.len() < before;
+        if any {
+            warn!(%name, "a slave that was set aside is let in again, as an operator wants it");
+            self.rows.push(Row::Trusted { name });
+        }
+        self.reply(reply, any);
+    }
+
+    /// The slaves that were set aside, those first that were so last, at most so many.
+    pub(super) fn aside_views(&self, most: usize) -> Vec<SetAsideView> {
+        let mut aside: Vec<_> = self.trust.aside.iter().collect();
+        aside.sort_unstable_by_key(|((name, _), one)| (Reverse(one.since_ms), name));
+        let view = |((name, _), Aside { reason, since_ms }): (&Identity, &Aside)| SetAsideView {
+            name: name.clone(),
+            reason: reason.clone(),
+            since: timestamp(*since_ms),
+        };
+        aside.into_iter().take(most).map(view).collect()
     }
 
     fn warn_of_applied(&self, slave: SlaveId, left: Vec<JobId>) {

@@ -50,6 +50,7 @@ const NEEDS: &[(&str, &str, Need)] = &[
     ("PATCH", "/api/v1/uploads/{id}", Need::SUBMIT),
     ("DELETE", "/api/v1/uploads/{id}", Need::SUBMIT),
     ("GET", "/api/v1/slaves", Need::READ),
+    ("DELETE", "/api/v1/slaves/set-aside/{name}", Need::ADMIN),
     ("GET", "/api/v1/cluster", Need::READ),
     ("GET", "/api/v1/events", Need::READ),
     ("GET", "/api/v1/sources", Need::READ),

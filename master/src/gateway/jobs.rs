@@ -9,8 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use tally_common::api::{
-    ClusterView, FullReceipt, History, JobList, JobSort, JobView, Look, SlaveView, Summary,
-    TaskView,
+    ClusterView, FullReceipt, History, JobList, JobSort, JobView, Look, Summary, TaskView,
 };
 use tally_common::id::JobId;
 
@@ -66,12 +65,6 @@ enum FormatName {
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskList {
     tasks: Vec<TaskView>,
-}
-
-/// The slaves that are joined.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SlaveList {
-    slaves: Vec<SlaveView>,
 }
 
 /// The `{id}` of a route.
@@ -368,15 +361,4 @@ pub(super) async fn rejects(State(jobs): App, id: Id, request: Request) -> Answe
     }
     let file = jobs.rejects(id).await?;
     download::csv(file, "rejects", request).await
-}
-
-/// `GET /api/v1/slaves`
-#[utoipa::path(
-    operation_id = "list_slaves",
-    get, path = "/api/v1/slaves", tag = "cluster",
-    responses((status = 200, description = "The slaves that are joined", body = SlaveList), Any),
-)]
-pub(super) async fn slaves(State(jobs): App) -> Answer {
-    let slaves = jobs.slaves().await?;
-    Ok(Json(SlaveList { slaves }).into_response())
 }

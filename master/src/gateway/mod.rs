@@ -20,6 +20,7 @@ mod preflight;
 mod problem;
 mod session;
 mod site;
+mod slaves;
 mod socket;
 mod sources;
 mod spec;
@@ -156,7 +157,8 @@ fn routes() -> OpenApiRouter<Jobs> {
         // What tus clients ask first; no part of the description, which has no OPTIONS of its own.
         .route("/api/v1/uploads", options(tus::options))
         .route("/api/v1/uploads/{id}", options(tus::options))
-        .routes(routes!(jobs::slaves))
+        .routes(routes!(slaves::list))
+        .routes(routes!(slaves::trust))
         .routes(routes!(jobs::cluster))
         .routes(routes!(events::cluster))
         .routes(routes!(sources::list))

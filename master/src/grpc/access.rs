@@ -34,6 +34,7 @@ const NEEDS: &[(&str, Need)] = &[
     ("tally.v1.Jobs/Cancel", Need::SUBMIT),
     ("tally.v1.Jobs/Delete", Need::ADMIN),
     ("tally.v1.Jobs/Slaves", Need::READ),
+    ("tally.v1.Jobs/TrustSlave", Need::ADMIN),
     ("tally.v1.Jobs/Look", Need::READ),
     ("tally.v1.Jobs/RejectsPage", Need::READ),
     ("tally.v1.Jobs/Summary", Need::READ),

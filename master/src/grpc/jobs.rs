@@ -12,9 +12,9 @@ use tally_common::id::JobId;
 use tally_common::limits::MAX_KEY_BYTES;
 use tally_common::spec::{Spec, SpecDraft};
 use tally_proto::convert::{
-    WireError, cluster_to_wire, draft_from_wire, full_receipt_to_wire, history_to_wire,
-    ingest_mode_from_wire, job_id_from_text, job_to_wire, optional_job_id, priority_from_wire,
-    slave_to_wire, summary_to_wire,
+    WireError, aside_to_wire, cluster_to_wire, draft_from_wire, full_receipt_to_wire,
+    history_to_wire, ingest_mode_from_wire, job_id_from_text, job_to_wire, optional_job_id,
+    priority_from_wire, slave_to_wire, summary_to_wire,
 };
 use tally_proto::frames::{Incoming, Part};
 use tally_proto::v1::jobs_server::Jobs as Service;
@@ -24,7 +24,7 @@ use tally_proto::v1::{
     HistoryRequest, InputRequest, Job, ListReply, ListRequest, LookReply, LookRequest,
     RejectsPageRequest, RejectsRequest, ResultRequest, SlavesReply, SlavesRequest, SubmitFrame,
     SubmitHeader, SubmitReply, SummaryReply, SummaryRequest, TasksReply, TasksRequest,
-    WatchClusterRequest, WatchRequest,
+    TrustSlaveReply, TrustSlaveRequest, WatchClusterRequest, WatchRequest,
 };
 
 use super::access::about;
@@ -137,7 +137,19 @@ impl Service for JobsService {
 
     async fn slaves(&self, _: Request<SlavesRequest>) -> Result<Response<SlavesReply>, Status> {
         let slaves = self.0.slaves().await?.iter().map(slave_to_wire).collect();
-        Ok(Response::new(SlavesReply { slaves }))
+        let set_aside = self.0.set_aside().await?.iter().map(aside_to_wire).collect();
+        Ok(Response::new(SlavesReply { slaves, set_aside }))
+    }
+
+    async fn trust_slave(
+        &self,
+        request: Request<TrustSlaveRequest>,
+    ) -> Result<Response<TrustSlaveReply>, Status> {
+        let TrustSlaveRequest { name } = request.into_inner();
+        match self.0.trust_slave(name.clone()).await? {
+            true => Ok(Response::new(TrustSlaveReply {})),
+            false => Err(Status::not_found(format!("no slave {name:?} was set aside"))),
+        }
     }
 
     async fn look(&self, request: Request<LookRequest>) -> Result<Response<LookReply>, Status> {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::watch;
 
-use tally_common::api::{ClusterView, History, JobView, SlaveView, TaskState, TaskView};
+use tally_common::api::{
+    ClusterView, History, JobView, SetAsideView, SlaveView, TaskState, TaskView,
+};
 use tally_common::id::JobId;
 
 use super::{Jobs, JobsError};
@@ -96,6 +98,23 @@ impl Jobs {
     /// [`JobsError::Stopped`].
     pub async fn slaves(&self) -> Result<Vec<SlaveView>, JobsError> {
         self.ask(|reply| Message::Slaves { reply }).await
+    }
+
+    /// The slaves that have lied and are not let in, those first that were set aside last.
+    ///
+    /// # Errors
+    /// [`JobsError::Stopped`].
+    pub async fn set_aside(&self) -> Result<Vec<SetAsideView>, JobsError> {
+        self.ask(|reply| Message::SetAside { reply }).await
+    }
+
+    /// Lets a slave in again that was set aside, once it is started anew; `false` where none of that name
+    /// was.
+    ///
+    /// # Errors
+    /// [`JobsError::Stopped`].
+    pub async fn trust_slave(&self, name: String) -> Result<bool, JobsError> {
+        self.ask(|reply| Message::Trust { name, reply }).await
     }
 
     /// What the cluster is doing.

@@ -87,8 +87,8 @@ impl Ledger {
             job.took(took);
         }
         let message_id = MessageId::of_task(id, number);
-        self.persist(Fact::PartialKept { job: id, number, totals, groups });
-        self.commands.push(Command::KeepRun { job: id, number, message_id, upload, took });
+        self.persist(Fact::PartialKept { job: id, number, totals, groups, check });
+        self.commands.push(Command::KeepRun { job: id, number, message_id, upload, check, took });
         for other in others {
             // The slot of the attempt that gave the answer is free already.
             self.take_back(other.session, message_id, other.attempt);

@@ -8,7 +8,7 @@ use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 use thiserror::Error;
 
-use super::UploadId;
+use super::{Check, UploadId};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Command {
         message_id: MessageId,
         /// The run's bytes.
         upload: UploadId,
+        /// What a second count said of it.
+        check: Check,
         /// How long the attempt took that gave it, if that was still under way.
         took: Option<Duration>,
     },
@@ -207,6 +209,8 @@ pub enum Fact {
         totals: TaskTotals,
         /// Groups in its run.
         groups: u64,
+        /// What a second count said of it.
+        check: Check,
     },
     /// A task has lost its answer.
     RunLost {

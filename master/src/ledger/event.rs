@@ -5,7 +5,7 @@ use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
-use super::Digest;
+use super::{Check, Digest};
 
 /// Names the bytes of a partial that wait for a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub struct RestoredTask {
     pub kept: Option<(TaskTotals, u64)>,
     /// Who gave that, as far as is known.
     pub by: Option<SlaveId>,
+    /// What a second count said of it.
+    pub check: Check,
 }
 
 /// What happens.

@@ -5,7 +5,6 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::spec::MaxRejects;
 
 use super::job::{Job, Phase};
-use super::verify::Check;
 use super::{Command, Fact, Failure, Ledger, Merge, Outcome, RestoredTask};
 
 /// A job as the store remembers it.
@@ -36,7 +35,7 @@ impl Ledger {
             self.add_task(id, number, task.bytes);
             if let (Some((totals, groups)), Some(job)) = (task.kept, self.jobs.get_mut(&id)) {
                 job.keep(number, totals, groups);
-                job.vouch(number, [task.by, None], Check::None);
+                job.vouch(number, [task.by, None], task.check);
             }
         }
         let Some(job) = self.jobs.get_mut(&id) else { return };

@@ -18,6 +18,7 @@ mod pause;
 mod policy;
 mod quarantine;
 mod rota;
+mod sample;
 mod session;
 #[cfg(test)]
 mod sim;
@@ -36,7 +37,8 @@ use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 pub use command::{Command, Fact, Failure, Merge, Outcome, Refusal};
 pub use event::{Event, RestoredTask, UploadId};
 pub use policy::Policy;
-pub use verify::{Digest, SET_ASIDE, Sample};
+pub use sample::Sample;
+pub use verify::{Check, Digest, SET_ASIDE};
 pub use view::{Counts, JobSummary, SessionSummary, TaskState, TaskSummary};
 
 use attempts::Arrived;

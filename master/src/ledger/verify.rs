@@ -6,10 +6,7 @@
 //! Nobody is waited for: where no other slave is there, the one answer is kept, and counted as unverified.
 //! Two slaves that tell the same lie about the same task are not found out by it.
 
-use std::fmt;
 use std::time::Duration;
-
-use sha2::{Digest as _, Sha256};
 
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
 use tally_common::run::TaskTotals;
@@ -31,53 +28,13 @@ const MAX_ASIDE: usize = 4096;
 /// How the reason begins for which the session of a slave ends that has lied.
 pub const SET_ASIDE: &str = "the slave is set aside";
 
-/// Which tasks are counted twice.
-#[derive(Clone, Default)]
-pub struct Sample {
-    /// Out of 2^32.
-    share: u64,
-    key: [u8; 32],
-}
-
-impl fmt::Debug for Sample {
-    /// The key is what slaves are not to know.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sample").field("share", &self.share).finish_non_exhaustive()
-    }
-}
-
-impl Sample {
-    /// So many of a hundred tasks; which ones follows from a key that is to be drawn anew for each
-    /// process.
-    pub fn new(percent: f64, key: [u8; 32]) -> Self {
-        let share = percent.clamp(0.0, 100.0) / 100.0 * (1_u64 << 32) as f64;
-        Self { share: share.round() as u64, key }
-    }
-
-    /// Whether there are any.
-    pub fn is_on(&self) -> bool {
-        self.share > 0
-    }
-
-    /// Whether a task is one of them.
-    pub fn picks(&self, task: MessageId) -> bool {
-        if self.share == 0 {
-            return false;
-        }
-        let hash = Sha256::new().chain_update(self.key).chain_update(task.uuid().as_bytes());
-        let hash = hash.finalize();
-        let drawn = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
-        u64::from(drawn) < self.share
-    }
-}
-
 /// All that a partial says, in 32 bytes: groups, values, rejects and totals, but not how they are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
 /// What a second count said of a kept answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Check {
+pub enum Check {
     /// There was to be none.
     #[default]
     None,

@@ -35,7 +35,7 @@ pub(crate) use db::{Db, Tx};
 pub(crate) use dialect::Dialect;
 pub(crate) use error::StoreError;
 pub(crate) use read::{StoredJob, StoredKey, StoredTask};
-pub(crate) use row::{KeptRow, Row};
+pub(crate) use row::{AsideRow, KeptRow, Row};
 pub(crate) use turns::Turns;
 pub(crate) use value::{Cell, Param};
 

@@ -12,9 +12,10 @@ use tally_common::spec::{KeyKind, Spec, SpecDraft};
 
 use super::line::{Columns, Line, lines, select};
 use super::row::id;
-use super::{KeptRow, Param, Store, StoreError};
+use super::{AsideRow, KeptRow, Param, Store, StoreError};
 use crate::coordinator::{InputInfo, NewJob};
 use crate::intake::{Cut, Taken};
+use crate::ledger::Check;
 
 /// A job that had not ended.
 #[derive(Clone, Debug)]
@@ -98,6 +99,14 @@ const TASK: Columns = &[
     ("run_crc32c", KeyKind::Integer),
     ("slave", KeyKind::Text),
     ("attempt", KeyKind::Integer),
+    ("verified", KeyKind::Integer),
+];
+
+const ASIDE: Columns = &[
+    ("name", KeyKind::Text),
+    ("credential", KeyKind::Text),
+    ("reason", KeyKind::Text),
+    ("since_ms", KeyKind::Integer),
 ];
 
 const KEY: Columns =
@@ -212,6 +221,20 @@ impl Store {
         Ok(!found.is_empty())
     }
 
+    /// The slaves that have lied, those first that did so first.
+    pub(crate) async fn set_aside(&self) -> Result<Vec<AsideRow>, StoreError> {
+        let sql = select(ASIDE, "from slaves_set_aside order by since_ms, name, credential");
+        let aside = |line: &Line| {
+            Ok(AsideRow {
+                name: line.text("name")?.to_owned(),
+                credential: line.text("credential")?.to_owned(),
+                reason: line.text("reason")?.to_owned(),
+                since_ms: line.number("since_ms")?,
+            })
+        };
+        lines(self, sql, &[], ASIDE).await?.iter().map(aside).collect()
+    }
+
     /// What an ended job's upload came to, as it was sent; `None` where it was not all received.
     pub(crate) async fn received(&self, job: JobId) -> Result<Option<Taken>, StoreError> {
         let sql = select(RECEIVED, "from jobs where id = $1 and bytes is not null");
@@ -302,6 +325,11 @@ fn task(line: &Line) -> Result<StoredTask, StoreError> {
             run: (line.number("run_bytes")?, line.narrow("run_crc32c")?),
             slave: line.text("slave")?.to_owned(),
             attempt: line.narrow("attempt")?,
+            check: match line.maybe_number("verified")? {
+                None => Check::None,
+                Some(0) => Check::Alone,
+                Some(_) => Check::Agreed,
+            },
         })
     };
     Ok(StoredTask { input: line.narrow("input")?, cut, kept: answered.then(kept).transpose()? })

@@ -11,6 +11,7 @@ use tally_common::table::Value;
 use super::{Param, StoreError, Tx};
 use crate::coordinator::InputInfo;
 use crate::intake::Taken;
+use crate::ledger::Check;
 
 /// A task's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,18 @@ pub(crate) struct KeptRow {
     pub(crate) run: (u64, u32),
     pub(crate) slave: String,
     pub(crate) attempt: Attempt,
+    /// What a second count said of it.
+    pub(crate) check: Check,
+}
+
+/// A slave that has lied: by what it is known, and why it is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AsideRow {
+    pub(crate) name: String,
+    /// What it showed of itself; empty where that was nothing.
+    pub(crate) credential: String,
+    pub(crate) reason: String,
+    pub(crate) since_ms: u64,
 }
 
 /// Something to be written.
@@ -89,6 +102,12 @@ pub(crate) enum Row {
     Deleted {
         job: JobId,
         gone_ms: u64,
+    },
+    /// A slave has lied.
+    SetAside(AsideRow),
+    /// Those of a name that have lied are let in again.
+    Trusted {
+        name: String,
     },
     /// Keys that were made before that are forgotten, and jobs that had gone by then.
     KeysExpired {
@@ -161,7 +180,7 @@ impl Row {
             Self::Lost { job, number } => {
                 let sql = "update tasks set records = null, rejects = null, blank_lines = null,
                     lines = null, groups = null, run_bytes = null, run_crc32c = null, slave = null,
-                    attempt = null where job = $1 and number = $2";
+                    attempt = null, verified = null where job = $1 and number = $2";
                 run(to, sql, [id(*job), Param::int((*number).into())]).await
             }
             Self::Ended { view, ended_ms } => write_view(view, Some(*ended_ms), to).await,
@@ -170,6 +189,17 @@ impl Row {
                 run(to, "delete from jobs where id = $1", [id(*job)]).await?;
                 let sql = "insert into gone (job, gone_ms) values ($1, $2) on conflict do nothing";
                 run(to, sql, [id(*job), Param::int(*gone_ms)]).await
+            }
+            Self::SetAside(aside) => {
+                let sql = "insert into slaves_set_aside (name, credential, reason, since_ms)
+                    values ($1, $2, $3, $4) on conflict (name, credential) do update
+                    set reason = excluded.reason";
+                let AsideRow { name, credential, reason, since_ms } = aside;
+                let [name, credential, reason] = [name, credential, reason].map(|s| Param::text(s));
+                run(to, sql, [name, credential, reason, Param::int(*since_ms)]).await
+            }
+            Self::Trusted { name } => {
+                run(to, "delete from slaves_set_aside where name = $1", [Param::text(name)]).await
             }
             Self::KeysExpired { before_ms } => {
                 let before = Param::int(*before_ms);
@@ -266,7 +296,7 @@ async fn write_kept(
 ) -> Result<(), StoreError> {
     let TaskTotals { records, rejects, blank_lines, lines, .. } = kept.totals;
     let sql = "update tasks set records = $3, rejects = $4, blank_lines = $5, lines = $6,
-        groups = $7, run_bytes = $8, run_crc32c = $9, slave = $10, attempt = $11
+        groups = $7, run_bytes = $8, run_crc32c = $9, slave = $10, attempt = $11, verified = $12
         where job = $1 and number = $2";
     let params = [
         id(job),
@@ -280,6 +310,11 @@ async fn write_kept(
         Param::int(kept.run.1.into()),
         Param::text(&kept.slave),
         Param::int(kept.attempt.into()),
+        maybe_int(match kept.check {
+            Check::None => None,
+            Check::Alone => Some(0),
+            Check::Agreed => Some(1),
+        }),
     ];
     run(to, sql, params).await
 }

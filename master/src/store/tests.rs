@@ -17,6 +17,7 @@ use super::*;
 use crate::coordinator::InputInfo;
 use crate::intake::{Cut, Taken};
 use crate::jobs::Place;
+use crate::ledger::Check;
 use server::Postgres;
 
 #[path = "../../../tests/src/postgres.rs"]
@@ -87,7 +88,8 @@ fn ended(n: u128, name: &str, repairs: Option<u128>) -> Row {
 
 fn kept() -> KeptRow {
     let totals = TaskTotals { records: 9, rejects: 1, blank_lines: 2, lines: 12, bytes: 77 };
-    KeptRow { totals, groups: 4, run: (99, u32::MAX), slave: "näh\"e'".into(), attempt: 3 }
+    let (slave, check) = ("näh\"e'".into(), Check::Alone);
+    KeptRow { totals, groups: 4, run: (99, u32::MAX), slave, attempt: 3, check }
 }
 
 #[tokio::test]
@@ -148,6 +150,29 @@ async fn a_job_is_taken_up_as_it_was() {
         assert_eq!(stored.inputs[0].header, taken);
         let task = |kept| StoredTask { input: 0, cut, kept };
         assert_eq!(stored.tasks, [task(Some(kept())), task(None)]);
+    }
+}
+
+#[tokio::test]
+async fn slaves_that_have_lied_are_remembered_until_they_are_trusted() {
+    for place in both() {
+        let store = place.open().await;
+        let aside = |name: &str, credential: &str, since_ms| AsideRow {
+            name: name.to_owned(),
+            credential: credential.to_owned(),
+            reason: format!("{name}'s \"answer\" was false"),
+            since_ms,
+        };
+        let all = [aside("b", "", 1), aside("a", "a certificate", 2), aside("a", "", 3)];
+        let rows: Vec<Row> = all.iter().rev().cloned().map(Row::SetAside).collect();
+        store.commit(&rows).await.unwrap();
+        // What is written once more changes nothing.
+        store.commit(&rows[..1]).await.unwrap();
+        store.close().await;
+        let store = place.open().await;
+        assert_eq!(store.set_aside().await.unwrap(), all);
+        store.commit(&[Row::Trusted { name: "a".to_owned() }]).await.unwrap();
+        assert_eq!(store.set_aside().await.unwrap(), all[..1]);
     }
 }
 

@@ -63,7 +63,9 @@ pub fn event_to_wire(id: &str, event: &ClusterEvent) -> Vec<v1::ClusterEvent> {
         ClusterEvent::Job(job) => Event::Job(job_to_wire(job)),
         ClusterEvent::Deleted(job) => Event::Deleted(v1::JobDeleted { job_id: job.to_string() }),
         ClusterEvent::Slaves(slaves) => {
-            Event::Slaves(v1::SlavesReply { slaves: slaves.iter().map(slave_to_wire).collect() })
+            let slaves = slaves.iter().map(slave_to_wire).collect();
+            // Those that are kept out come with the cluster.
+            Event::Slaves(v1::SlavesReply { slaves, set_aside: Vec::new() })
         }
         ClusterEvent::Cluster(view) => Event::Cluster(cluster_to_wire(view)),
     };

@@ -50,8 +50,8 @@ pub use table::{
 };
 pub use value::{cell_to_wire, value_from_wire, value_to_wire};
 pub use view::{
-    cluster_from_wire, cluster_to_wire, history_from_wire, history_to_wire, task_from_wire,
-    task_to_wire,
+    aside_from_wire, aside_to_wire, cluster_from_wire, cluster_to_wire, history_from_wire,
+    history_to_wire, task_from_wire, task_to_wire,
 };
 
 /// Wire data that does not make sense.

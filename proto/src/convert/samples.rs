@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use tally_common::api::{
     ClusterCounts, ClusterView, DiskView, IngestCounts, IngestMode, IngestView, JobState, JobView,
-    MemoryView, Priority, Progress, QueueView, Receipt, RejectView, ResultInfo, Share, SlaveView,
-    TaskCounts, Total,
+    MemoryView, Priority, Progress, QueueView, Receipt, RejectView, ResultInfo, SetAsideView,
+    Share, SlaveView, TaskCounts, Total,
 };
 use tally_common::id::{JobId, SessionId, SlaveId};
 use tally_common::spec::SpecDraft;
@@ -114,5 +114,10 @@ pub(super) fn cluster() -> ClusterView {
         queue: [Priority::High, Priority::Default, Priority::Low].map(queue).to_vec(),
         disk: DiskView { total: 4, free: 3, reserve: 2, full: true },
         memory: MemoryView { resident: 1, peak: 2, total: 3 },
+        set_aside: vec![SetAsideView {
+            name: "liar".to_owned(),
+            reason: "its answer was false".to_owned(),
+            since: "2026-11-20T00:00:00.000Z".to_owned(),
+        }],
     }
 }

@@ -1,8 +1,8 @@
 //! The cluster as a whole, a job's tasks and its history, as clients see them.
 
 use tally_common::api::{
-    ClusterCounts, ClusterView, DiskView, History, MemoryView, QueueView, Sample, TaskState,
-    TaskView,
+    ClusterCounts, ClusterView, DiskView, History, MemoryView, QueueView, Sample, SetAsideView,
+    TaskState, TaskView,
 };
 
 use super::{WireError, priority_from_wire, priority_to_wire, wrong};
@@ -38,7 +38,20 @@ pub fn cluster_to_wire(view: &ClusterView) -> v1::ClusterView {
         queue: view.queue.iter().map(queue).collect(),
         disk: Some(disk),
         memory: Some(v1::Memory { resident, peak, total }),
+        set_aside: view.set_aside.iter().map(aside_to_wire).collect(),
     }
+}
+
+/// The wire form of a slave that was set aside.
+pub fn aside_to_wire(aside: &SetAsideView) -> v1::SetAside {
+    let SetAsideView { name, reason, since } = aside.clone();
+    v1::SetAside { name, reason, since }
+}
+
+/// A slave that was set aside, from the wire.
+pub fn aside_from_wire(wire: v1::SetAside) -> SetAsideView {
+    let v1::SetAside { name, reason, since } = wire;
+    SetAsideView { name, reason, since }
 }
 
 /// A cluster from the wire.
@@ -80,6 +93,7 @@ pub fn cluster_from_wire(wire: v1::ClusterView) -> Result<ClusterView, WireError
         queue: wire.queue.into_iter().map(queue).collect::<Result<_, WireError>>()?,
         disk,
         memory: MemoryView { resident, peak, total },
+        set_aside: wire.set_aside.into_iter().map(aside_from_wire).collect(),
     })
 }
 

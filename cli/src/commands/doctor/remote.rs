@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tally_common::api::{ClusterView, SlaveView, parse_timestamp};
+use tally_common::api::{ClusterView, SetAsideView, SlaveView, parse_timestamp};
 use tally_proto::BUILD;
 use tally_proto::dial::Dial;
 use tokio::time::timeout;
@@ -25,13 +25,17 @@ pub(super) async fn checks(dial: &Dial, wanted: bool) -> Vec<Check> {
     let url = dial.url.as_str();
     let asked = async {
         let mut client = Client::connect(dial).await?;
-        let slaves = client.slaves().await?;
+        let (slaves, set_aside) = client.slaves().await?;
         let before = unix_ms();
         let view = client.cluster().await;
-        anyhow::Ok((slaves, view, before.midpoint(unix_ms())))
+        anyhow::Ok(((slaves, set_aside), view, before.midpoint(unix_ms())))
     };
     let error = match timeout(PATIENCE, asked).await {
-        Ok(Ok((slaves, view, now))) => return of_cluster(url, &slaves, view, now),
+        Ok(Ok(((slaves, set_aside), view, now))) => {
+            let mut checks = of_cluster(url, &slaves, view, now);
+            checks.extend(liars(&set_aside));
+            return checks;
+        }
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("{url} does not answer within {} s", PATIENCE.as_secs()),
     };
@@ -140,6 +144,14 @@ fn of_slaves(slaves: &[SlaveView]) -> Check {
     Check::ok(NAME, found)
 }
 
+fn liars(set_aside: &[SetAsideView]) -> Option<Check> {
+    let names: Vec<&str> = set_aside.iter().map(|slave| slave.name.as_str()).collect();
+    let advice = "they have said what is false: look at their machines and at who owns them, see what else they \
+                  have counted in the master's log; tally slaves --trust NAME lets one in again";
+    (!names.is_empty())
+        .then(|| Check::warn("liars", format!("not let in: {}", names.join(", ")), advice))
+}
+
 /// The workers of slaves that, by their default names, run on this machine, against its cores.
 fn workers(slaves: &[SlaveView]) -> Option<Check> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -228,6 +240,15 @@ mod tests {
         assert!(of_slaves(&[silent]).found.contains("far"));
         let draining = SlaveView { draining: true, ..slave("tired") };
         assert!(of_slaves(&[draining]).found.contains("tired"));
+    }
+
+    #[test]
+    fn those_that_have_lied_are_named() {
+        assert!(liars(&[]).is_none());
+        let text = |text: &str| text.to_owned();
+        let liar = SetAsideView { name: text("x"), reason: text("y"), since: timestamp(0) };
+        let check = liars(&[liar]).unwrap();
+        assert!(check.verdict == Verdict::Warn && check.found.contains("not let in: x"));
     }
 
     #[test]

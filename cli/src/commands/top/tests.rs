@@ -93,6 +93,7 @@ fn cluster() -> ClusterView {
         queue: [Priority::High, Priority::Default, Priority::Low].map(queue).to_vec(),
         disk: DiskView { total: 100, free: 50, reserve: 1, full: false },
         memory: MemoryView { resident: 10, peak: 20, total: 30 },
+        set_aside: Vec::new(),
     }
 }
 

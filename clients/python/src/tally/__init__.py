@@ -27,6 +27,7 @@ from .views import (
     Receipt,
     RejectView,
     ResultInfo,
+    SetAsideView,
     SlaveView,
     TaskCounts,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "ResultInfo",
     "Row",
     "Rows",
+    "SetAsideView",
     "SlaveView",
     "Spec",
     "SpecOptions",

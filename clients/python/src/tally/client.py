@@ -16,7 +16,7 @@ from .tables import Tables
 from .tls import File, authorized, context
 from .transport import Bytes, Transport
 from .upload import common, submit, upload
-from .views import JobView, Preflight, SlaveView, view
+from .views import JobView, Preflight, SetAsideView, SlaveView, view
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -207,6 +207,10 @@ class Client:
     def slaves(self) -> list[SlaveView]:
         """The slaves that are joined."""
         return [view(SlaveView, one) for one in self._transport.json("GET", "/api/v1/slaves")["slaves"]]
+
+    def set_aside(self) -> list[SetAsideView]:
+        """The slaves that have lied and are not let in."""
+        return [view(SetAsideView, one) for one in self._transport.json("GET", "/api/v1/slaves").get("set_aside", [])]
 
     def health(self) -> dict[str, Any]:
         """The master's own word on itself: `status`, `version`, `slaves`, `workers`, `jobs`."""

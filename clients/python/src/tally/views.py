@@ -176,6 +176,16 @@ class SlaveView:
 
 
 @dataclass(frozen=True)
+class SetAsideView:
+    """A slave that has lied, and is not let in."""
+
+    name: str
+    reason: str = ""
+    #: Since when: RFC 3339, UTC.
+    since: str = ""
+
+
+@dataclass(frozen=True)
 class InputReceipt:
     """An input, up to where its first task begins."""
 

@@ -6,7 +6,7 @@ use tally_common::id::{JobId, MessageId};
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
-use crate::ledger::{Event, Fact, Outcome, RestoredTask};
+use crate::ledger::{Check, Event, Fact, Outcome, RestoredTask};
 
 #[derive(Clone)]
 pub(super) struct StoredJob {
@@ -73,17 +73,18 @@ impl Store {
             Fact::TaskCut { job, number, bytes } => {
                 let job = self.live(job);
                 assert!(!job.complete && job.tasks.len() == number as usize, "a gap: {fact:?}");
-                job.tasks.push(RestoredTask { bytes, kept: None, by: None });
+                job.tasks.push(RestoredTask { bytes, kept: None, by: None, check: Check::None });
             }
             Fact::InputComplete { job, tasks } => {
                 let job = self.live(job);
                 assert!(!job.complete && job.tasks.len() == tasks as usize, "tasks are missing");
                 job.complete = true;
             }
-            Fact::PartialKept { job, number, totals, groups } => {
+            Fact::PartialKept { job, number, totals, groups, check } => {
                 let task = &mut self.live(job).tasks[number as usize];
                 let before = task.kept.replace((totals, groups));
                 assert_eq!(before, None, "{fact:?} is counted twice");
+                task.check = check;
             }
             Fact::RunLost { job, number } | Fact::Disowned { job, number } => {
                 let lost = self.live(job).tasks[number as usize].kept.take();

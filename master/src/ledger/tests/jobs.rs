@@ -1,7 +1,7 @@
 //! A job's life, and what is made durable in it.
 
 use super::*;
-use crate::ledger::{Fact, Failure, Merge, Outcome, Refusal};
+use crate::ledger::{Check, Fact, Failure, Merge, Outcome, Refusal};
 
 fn only_failed(commands: &[Command]) -> &Failure {
     match commands {
@@ -54,12 +54,13 @@ fn facts_come_before_what_acknowledges_them() {
         upload,
         digest: None,
     };
-    let kept = Fact::PartialKept { job, number: 0, totals: totals(3, 0), groups: 2 };
+    let kept =
+        Fact::PartialKept { job, number: 0, totals: totals(3, 0), groups: 2, check: Check::None };
     assert_eq!(
         bench.apply_all(arrived),
         [
             Command::Persist(kept),
-            Command::KeepRun { job, number: 0, message_id, upload, took: None },
+            Command::KeepRun { job, number: 0, message_id, upload, check: Check::None, took: None },
             Command::StartMerge { job, outcome: Merge::Result },
         ]
     );

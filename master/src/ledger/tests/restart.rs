@@ -1,13 +1,14 @@
 //! What a master that starts again makes of what the store remembers, and what it may forget.
 
 use super::*;
-use crate::ledger::{Merge, Outcome, Refusal, RestoredTask};
+use crate::ledger::{Check, Merge, Outcome, Refusal, RestoredTask};
 
 fn restored(kept: &[Option<u64>]) -> Vec<RestoredTask> {
     let task = |records: &Option<u64>| RestoredTask {
         bytes: BYTES,
         kept: records.map(|records| (totals(records, 0), 1)),
         by: None,
+        check: Check::None,
     };
     kept.iter().map(task).collect()
 }
@@ -19,6 +20,22 @@ impl Bench {
         // With the facts, of which there must be none.
         self.apply_all(Event::JobRestored { job, priority, max_rejects, tasks, complete })
     }
+}
+
+#[test]
+fn what_second_counts_said_is_remembered_and_goes_with_its_answer() {
+    let mut bench = Bench::new();
+    let checks = [Check::Agreed, Check::Alone, Check::Agreed, Check::None];
+    let kept = restored(&[Some(1); 4]).into_iter().zip(checks);
+    let tasks = kept.map(|(task, check)| RestoredTask { check, ..task }).collect();
+    let (priority, max_rejects) = (Priority::Default, MaxRejects::Count(0));
+    let job = job(1);
+    bench.apply_all(Event::JobRestored { job, priority, max_rejects, tasks, complete: false });
+    let summary = bench.summary(1);
+    assert_eq!((summary.verified, summary.unverified), (2, 1));
+    bench.apply_all(Event::RunLost { job, number: 0 });
+    let summary = bench.summary(1);
+    assert_eq!((summary.kept, summary.verified, summary.unverified), (3, 1, 1));
 }
 
 #[test]

@@ -16,6 +16,7 @@ const LATE_MS = 5000;
 export function Slaves() {
   const slaves = useStore(() => store.slaves);
   const gone = useGone(slaves);
+  const aside = useStore(() => store.cluster?.set_aside) ?? [];
   const workers = slaves.reduce((sum, slave) => sum + slave.workers, 0);
   return html`<section class="panel slaves" id="slaves" aria-labelledby="slaves-title">
     <div class="panel-head">
@@ -25,6 +26,7 @@ export function Slaves() {
     ${slaves.length + gone.length > 0
       ? html`<${Table} slaves=${slaves} gone=${gone} />`
       : html`<${Quiet}>No slave has joined. Start one: <code>tally slave --master URL</code><//>`}
+    ${aside.length > 0 && html`<${Aside} slaves=${aside} />`}
   </section>`;
 }
 
@@ -80,6 +82,14 @@ const Row = memo(({ slave }) => {
     </td>
   </tr>`;
 });
+
+// Those that have said what is false, and are kept out until an operator lets them in.
+const Aside = ({ slaves }) => html`<ul class="set-aside" aria-label="Slaves that are not let in">
+  ${slaves.map((slave) => html`<li key=${slave.name + slave.since}>
+    <span class="name">${slave.name}</span> <span class="tag bad">not let in</span>
+    <span class="sub">since <time datetime=${slave.since}>${slave.since.slice(0, 16).replace("T", " ")}</time>: ${slave.reason}</span>
+  </li>`)}
+</ul>`;
 
 const Gone = ({ slave }) => html`<tr class="gone" data-slave=${slave.name}>
   <th scope="row"><span class="name">${slave.name}</span> <span class="tag bad">gone</span>

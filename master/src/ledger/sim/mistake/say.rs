@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Mistake;
 use super::hear::on_its_last_attempt;
-use crate::ledger::{Command, Event, Fact, Failure, Ledger, Merge, Refusal, SET_ASIDE};
+use crate::ledger::{Check, Command, Event, Fact, Failure, Ledger, Merge, Refusal, SET_ASIDE};
 
 impl Mistake {
     /// Spoils the answer to an event. `old` says that it comes from before a restart.
@@ -124,7 +124,14 @@ impl Mistake {
         if (*reply == Refusal::Duplicate) == (self == Self::KeepsDuplicates) {
             let job = JobId::from_uuid(Uuid::nil());
             let (message_id, upload) = (*message_id, *upload);
-            *command = Command::KeepRun { job, number: 0, message_id, upload, took: None };
+            *command = Command::KeepRun {
+                job,
+                number: 0,
+                message_id,
+                upload,
+                check: Check::None,
+                took: None,
+            };
         }
     }
 }
