@@ -9,6 +9,7 @@ use tally_common::spec::{KeyKind, SpecDraft};
 use tally_common::table::Value;
 
 use super::{Param, StoreError, Tx};
+use crate::access::Owner;
 use crate::coordinator::InputInfo;
 use crate::intake::Taken;
 
@@ -40,6 +41,7 @@ pub(crate) enum Row {
         ingest: Option<(String, IngestMode)>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
+        owner: Option<Owner>,
     },
     Key {
         key: String,
@@ -89,6 +91,12 @@ pub(crate) enum Row {
     Deleted {
         job: JobId,
         gone_ms: u64,
+    },
+    /// So many bytes of input an owner has sent in a day.
+    Spent {
+        owner: Owner,
+        day: u64,
+        bytes: u64,
     },
     /// Keys that were made before that are forgotten, and jobs that had gone by then.
     KeysExpired {
@@ -171,6 +179,12 @@ impl Row {
                 let sql = "insert into gone (job, gone_ms) values ($1, $2) on conflict do nothing";
                 run(to, sql, [id(*job), Param::int(*gone_ms)]).await
             }
+            Self::Spent { owner, day, bytes } => {
+                let sql = "insert into spent (owner, day, bytes) values ($1, $2, $3)
+                    on conflict (owner) do update set day = excluded.day, bytes = excluded.bytes";
+                let owner = Param::text(owner.as_str());
+                run(to, sql, [owner, Param::int(*day), Param::int(*bytes)]).await
+            }
             Self::KeysExpired { before_ms } => {
                 let before = Param::int(*before_ms);
                 let sql = "delete from keys where created_ms < $1
@@ -196,14 +210,15 @@ impl Row {
             ingest,
             repairs,
             first_task,
+            owner,
         } = self
         else {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
             keep_input, resumable, repairs, first_task, in_place, result_path,
-            ingest_table, ingest_mode)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            ingest_table, ingest_mode, owner)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
             on conflict do nothing";
         let path = |path: &Option<PathBuf>| {
             maybe_text(path.as_ref().map(|path| path.to_string_lossy()).as_deref())
@@ -223,6 +238,7 @@ impl Row {
             path(result_path),
             maybe_text(ingest.as_ref().map(|(table, _)| table.as_str())),
             maybe_text(ingest.as_ref().map(|(_, mode)| mode.as_str())),
+            maybe_text(owner.as_ref().map(Owner::as_str)),
         ];
         run(to, sql, params).await
     }
