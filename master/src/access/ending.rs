@@ -1,7 +1,6 @@
 //! What is open ends with what it was opened by: a key that is revoked or expires, a session that is over, a token
 //! that is exchanged, a master that was open to all. Asked is when something has changed, and never by row or byte.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -24,20 +23,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{0}, and what was open by it has ended")]
 pub(crate) struct Ended(pub(crate) Credential);
-
-impl Ended {
-    /// Finds it among what led to an error.
-    pub(crate) fn among(error: &(dyn StdError + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref::<Self>() {
-                return Some(*found);
-            }
-            next = error.source();
-        }
-        None
-    }
-}
 
 impl Access {
     /// Resolves when `who`, who was let in, may not have what needs this scope any more.
@@ -189,7 +174,7 @@ mod tests {
         assert!(pieces.next().now_or_never().is_none());
         end.send(Ended(Credential::Revoked)).unwrap();
         let error = pieces.next().await.unwrap().unwrap_err();
-        assert_eq!(Ended::among(&error), Some(Ended(Credential::Revoked)));
+        assert_eq!(crate::cause::among(&error), Some(Ended(Credential::Revoked)));
         assert!(pieces.next().await.is_none());
     }
 

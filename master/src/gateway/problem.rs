@@ -11,6 +11,7 @@ use tally_common::id::JobId;
 use tally_common::spec::SpecError;
 
 use crate::access::{Ended, Refusal};
+use crate::cause::among;
 use crate::jobs::{JobsError, OverLimit};
 use crate::pace::TooSlow;
 use crate::spool::InputError;
@@ -108,10 +109,10 @@ impl Problem {
         error: &(dyn std::error::Error + 'static),
         otherwise: impl FnOnce() -> Self,
     ) -> Self {
-        if let Some(ended) = Ended::among(error) {
+        if let Some(ended) = among::<Ended>(error) {
             return Self::ended(ended);
         }
-        TooSlow::among(error).map_or_else(otherwise, |slow| Self::too_slow(slow.to_string()))
+        among::<TooSlow>(error).map_or_else(otherwise, |slow| Self::too_slow(slow.to_string()))
     }
 
     pub(super) fn too_slow(detail: impl Into<String>) -> Self {

@@ -209,7 +209,7 @@ impl Store {
             let owner = Owner::stored(line.text("owner")?);
             Ok((owner, line.number("day")?, line.number("bytes")?))
         };
-        lines(self, select(SPENT, "from spent"), &[], SPENT).await?.iter().map(spent).collect()
+        lines(self, select(SPENT, "from _spent"), &[], SPENT).await?.iter().map(spent).collect()
     }
 
     /// Whether there was such a job, which was deleted or whose time was over.

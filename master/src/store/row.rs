@@ -180,7 +180,7 @@ impl Row {
                 run(to, sql, [id(*job), Param::int(*gone_ms)]).await
             }
             Self::Spent { owner, day, bytes } => {
-                let sql = "insert into spent (owner, day, bytes) values ($1, $2, $3)
+                let sql = "insert into _spent (owner, day, bytes) values ($1, $2, $3)
                     on conflict (owner) do update set day = excluded.day, bytes = excluded.bytes";
                 let owner = Param::text(owner.as_str());
                 run(to, sql, [owner, Param::int(*day), Param::int(*bytes)]).await
