@@ -194,7 +194,7 @@ mod tests {
         for count in 0..most {
             match pieces.next().await {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return (count, TooSlow::among(&error)),
+                Some(Err(error)) => return (count, crate::cause::among(&error)),
                 None => return (count, None),
             }
         }
