@@ -210,8 +210,12 @@ fn a_key_sends_only_so_many_bytes_in_a_day() {
     // Two that would fit alone do not fit together.
     refused(&submit(&http, &small, &plays(3900)));
     id(&submit(&http, &admin, &plays(20_000)));
+    let listed = keys.run(&["list", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[1]["limits"], serde_json::json!({"bytes_per_day": 10_000}));
     let listed = text(&keys.run(&["list"]).stdout);
-    assert!(listed.contains("BYTES/DAY") && listed.contains("10"), "{listed}");
+    let line = listed.lines().find(|line| line.contains("small")).unwrap();
+    assert!(listed.contains("BYTES/DAY") && line.contains("10.0 kB"), "{listed}");
 }
 
 #[test]

@@ -3,9 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use futures_util::{StreamExt as _, stream};
 use tally_proto::v1::jobs_client::JobsClient;
 use tally_proto::v1::tables_client::TablesClient;
-use tally_proto::v1::{WatchClusterRequest, WatchRequest, WatchTableRequest};
+use tally_proto::v1::{
+    SubmitFrame, SubmitHeader, WatchClusterRequest, WatchRequest, WatchTableRequest,
+    submit_frame::Frame,
+};
 use tally_tests::{Http, eventually};
 use tokio::runtime::Runtime;
 use tonic::{Code, Request, Status, Streaming};
@@ -179,6 +183,35 @@ fn an_upload_under_way_ends_with_its_key() {
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     assert!(answer.contains("revoked"), "{answer}");
     eventually("the job to fail", || (state() == "failed").then_some(()));
+}
+
+#[test]
+fn a_call_that_uploads_ends_with_its_key() {
+    let keys = Keys::new();
+    let admin = keys.create("admin", "admin", &[]);
+    let submit = keys.create("ci", "submit", &[]);
+    let cluster = keys.cluster(&[], &admin);
+    let http = cluster.http();
+    let runtime = Runtime::new().unwrap();
+    let upload = {
+        let (grpc, submit) = (cluster.grpc().to_owned(), submit.clone());
+        runtime.spawn(async move {
+            let mut client = JobsClient::connect(grpc).await.unwrap();
+            let frames = [Frame::Header(SubmitHeader::default()), Frame::Data(PLAYS.into())];
+            let frames = frames.map(|frame| SubmitFrame { frame: Some(frame) });
+            // There is more to come, and it never does.
+            let frames = stream::iter(frames).chain(stream::pending());
+            client.submit(with(frames, &submit)).await.unwrap_err()
+        })
+    };
+    eventually("the upload to begin", || {
+        let jobs = ask(&http, "GET", "/api/v1/jobs", &admin, b"").json();
+        (jobs["jobs"][0]["state"] == "receiving").then_some(())
+    });
+    assert!(keys.run(&["revoke", "ci"]).status.success());
+    let ended = runtime.block_on(upload).unwrap();
+    assert_eq!(ended.code(), Code::Unauthenticated, "{ended}");
+    assert!(ended.message().contains("revoked"), "{ended}");
 }
 
 #[test]

@@ -47,3 +47,41 @@ impl fmt::Display for Owner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{
+        Access, AccessConfig, Certificate, KeyLimits, KeysFile, NewKey, Scope, Scopes, Who,
+    };
+
+    #[test]
+    fn limits_are_a_keys_own_and_else_those_of_the_master() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeysFile::of_data_dir(folder.path());
+        let make = |name: &str, limits| {
+            let (name, scopes) = (name.to_owned(), Scope::Submit.into());
+            file.create(NewKey { name, scopes, lifetime_ms: None, limits }).unwrap().0
+        };
+        let own = KeyLimits { max_jobs: Some(3), ..KeyLimits::default() };
+        let (one, other) = (make("one", own), make("other", KeyLimits::default()));
+        let mut config = AccessConfig::new(folder.path());
+        config.limits =
+            KeyLimits { max_jobs: Some(7), bytes_per_day: Some(9), ..KeyLimits::default() };
+        let access = Access::start(config).unwrap();
+        let limits = |owner: &Owner| {
+            let limits = access.limits_of(owner);
+            (limits.max_jobs, limits.bytes_per_day)
+        };
+        assert_eq!(limits(&Owner::of_key(&one.id)), (Some(3), Some(9)));
+        assert_eq!(limits(&Owner::of_key(&other.id)), (Some(7), Some(9)));
+        // A certificate that is named as a key is no key.
+        let name = one.id.to_string();
+        let certificate = Arc::new(Certificate { name: name.clone(), scopes: None });
+        let named = Who::Certificate(certificate, Scopes::NONE).owner().unwrap();
+        assert_eq!(named.as_str(), format!("cert:{name}"));
+        assert_eq!(limits(&named), (Some(7), Some(9)));
+        assert_eq!(Who::Key(Arc::new(one)).owner(), Some(Owner::stored(&name)));
+        assert_eq!(Who::Anonymous(Scopes::NONE).owner(), None);
+    }
+}
