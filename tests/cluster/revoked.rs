@@ -121,7 +121,7 @@ fn web_socket(http: &Http, key: &str) -> Open {
     let mut socket = Open::send(http, request.as_bytes());
     socket.until(b"\"sid\"");
     // Masked by zeros, which changes nothing.
-    socket.0.write_all(b"\x81\x82\0\0\0\040").unwrap();
+    socket.0.write_all(b"\x81\x82\x00\x00\x00\x0040").unwrap();
     socket.until(b"42[\"snapshot\"");
     socket
 }

@@ -69,7 +69,7 @@ fn opened(n: u128, name: &str) -> Row {
         ingest: Some(("t".to_owned(), IngestMode::Replace)),
         repairs: None,
         first_task: u32::MAX,
-        owner: n.is_multiple_of(2).then(|| Owner::stored("cert:a \u{0}")),
+        owner: n.is_multiple_of(2).then(|| Owner::stored("cert:a ß")),
     }
 }
 
@@ -106,7 +106,7 @@ async fn whose_a_job_is_and_what_was_sent_outlives_the_process() {
         found.sort();
         assert_eq!(found, [(a, 8, 3), (b, 7, 1 << 60)]);
         let jobs = store.open_jobs().await.unwrap();
-        assert_eq!(jobs[0].new.owner, Some(Owner::stored("cert:a \u{0}")));
+        assert_eq!(jobs[0].new.owner, Some(Owner::stored("cert:a ß")));
     }
 }
 
