@@ -10,11 +10,15 @@ use tally_proto::v1::{
     SubmitFrame, SubmitHeader, WatchClusterRequest, WatchRequest, WatchTableRequest,
     submit_frame::Frame,
 };
-use tally_tests::{Http, eventually};
+use tally_tests::{Http, PATIENCE, eventually};
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tonic::{Code, Request, Status, Streaming};
 
 use crate::keys::{Keys, PLAYS, ask, slaves, text};
+
+/// Bytes after which a stream is taken to go on: what happens in a cluster at rest within minutes.
+const MOST: usize = 128 << 10;
 
 /// A connection on which something goes on.
 struct Open(TcpStream);
@@ -22,6 +26,7 @@ struct Open(TcpStream);
 impl Open {
     fn send(http: &Http, request: &[u8]) -> Self {
         let mut stream = TcpStream::connect(http.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request).unwrap();
         Self(stream)
     }
@@ -41,14 +46,23 @@ impl Open {
             let n = self.0.read(&mut piece).unwrap();
             assert_ne!(n, 0, "{:?} does not come: {}", text(what), text(&come));
             come.extend_from_slice(&piece[..n]);
+            assert!(come.len() < MOST, "{:?} does not come", text(what));
         }
     }
 
     /// Reads to the end, of which there has to be one.
     fn rest(mut self) -> String {
-        let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).unwrap();
-        text(&rest)
+        let (mut rest, mut piece) = (Vec::new(), [0; 4096]);
+        loop {
+            let n = self.0.read(&mut piece).unwrap();
+            if n == 0 {
+                return text(&rest);
+            }
+            rest.extend_from_slice(&piece[..n]);
+            // What a stream says every 15 seconds on which nothing happens.
+            let quiet = text(&rest).matches(": still here").count();
+            assert!(quiet < 4 && rest.len() < MOST, "it goes on: {}", text(&rest));
+        }
     }
 }
 
@@ -61,13 +75,16 @@ fn with<T>(request: T, key: &str) -> Request<T> {
 }
 
 async fn end<T>(mut stream: Streaming<T>) -> Option<Status> {
-    loop {
-        match stream.message().await {
-            Ok(Some(_)) => {}
-            Ok(None) => return None,
-            Err(status) => return Some(status),
+    let last = async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(status) => return Some(status),
+            }
         }
-    }
+    };
+    timeout(PATIENCE, last).await.expect("an end")
 }
 
 /// Makes the table `products`, and a job that does not end, since nobody counts it; gives its id.
@@ -209,7 +226,8 @@ fn a_call_that_uploads_ends_with_its_key() {
         (jobs["jobs"][0]["state"] == "receiving").then_some(())
     });
     assert!(keys.run(&["revoke", "ci"]).status.success());
-    let ended = runtime.block_on(upload).unwrap();
+    let ended = runtime.block_on(async { timeout(PATIENCE, upload).await });
+    let ended = ended.expect("an end").unwrap();
     assert_eq!(ended.code(), Code::Unauthenticated, "{ended}");
     assert!(ended.message().contains("revoked"), "{ended}");
 }
