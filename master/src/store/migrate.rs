@@ -45,10 +45,10 @@ const MIGRATIONS: [(i64, &str, &str, &str); 7] = [
         include_str!("migrations/postgres/0006_sources.sql"),
     ),
     (
-        7,
+        8,
         "owners of jobs",
-        include_str!("migrations/0007_owners.sql"),
-        include_str!("migrations/postgres/0007_owners.sql"),
+        include_str!("migrations/0008_owners.sql"),
+        include_str!("migrations/postgres/0008_owners.sql"),
     ),
 ];
 
