@@ -205,6 +205,15 @@ pub(crate) struct MasterArgs {
     #[arg(long, value_name = "N", env = "TALLY_KEY_BURST", requires = "key_requests_per_second",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) key_burst: Option<u32>,
+    /// Jobs that a key may have at a time which have not ended, that has no limit of its own; and a client's
+    /// certificate [default: no limit]
+    #[arg(long, value_name = "N", env = "TALLY_KEY_MAX_JOBS",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) key_max_jobs: Option<u32>,
+    /// Input that such a key or certificate may send in a day (UTC), as it is sent: bytes, or with kB, MB, GB
+    /// [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size, env = "TALLY_KEY_BYTES_PER_DAY")]
+    pub(crate) key_bytes_per_day: Option<u64>,
     /// Answer /metrics and /health without a key
     #[arg(long, env = "TALLY_PUBLIC_METRICS")]
     pub(crate) public_metrics: bool,
@@ -554,7 +563,7 @@ fn scaled(text: &str, seconds: f64, what: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     crate::generate::parse_size(text)
 }
 

@@ -44,13 +44,18 @@ pub(crate) fn keys(keys: &Vec<Listed>) -> String {
     if keys.is_empty() {
         return "no keys".to_owned();
     }
-    let mut table = table(&["KEY", "NAME", "STATE", "SCOPES", "CREATED", "EXPIRES"]);
+    let mut table =
+        table(&["KEY", "NAME", "STATE", "SCOPES", "JOBS", "BYTES/DAY", "CREATED", "EXPIRES"]);
+    // What is not said, the master's flags say.
+    let unsaid = || "-".to_owned();
     for key in keys {
         table.add_row([
             key.id.to_string(),
             key.name.clone(),
             key.state.name().to_owned(),
             key.scopes.to_string(),
+            key.limits.max_jobs.map_or_else(unsaid, |jobs| jobs.to_string()),
+            key.limits.bytes_per_day.map_or_else(unsaid, bytes),
             key.created_at.clone(),
             key.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
         ]);

@@ -9,6 +9,7 @@ pub mod access;
 pub mod backup;
 #[cfg(feature = "broker")]
 pub mod broker;
+mod cause;
 mod clock;
 pub mod cluster;
 pub mod config;

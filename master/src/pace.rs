@@ -37,20 +37,6 @@ pub(crate) struct TooSlow {
     window: Duration,
 }
 
-impl TooSlow {
-    /// Finds it among what led to an error.
-    pub(crate) fn among(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref::<Self>() {
-                return Some(*found);
-            }
-            next = error.source();
-        }
-        None
-    }
-}
-
 /// Whether places are scarce just now.
 pub(crate) type Scarce = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -208,7 +194,7 @@ mod tests {
         for count in 0..most {
             match pieces.next().await {
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return (count, TooSlow::among(&error)),
+                Some(Err(error)) => return (count, crate::cause::among(&error)),
                 None => return (count, None),
             }
         }

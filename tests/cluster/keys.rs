@@ -14,24 +14,24 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
 
 /// A folder with keys in it, before there is a master.
-struct Keys(TempDir);
+pub(crate) struct Keys(TempDir);
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.0.path().join("data")
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let data = self.data();
         run(["keys"].iter().chain(args).chain(&["--data-dir", data.to_str().unwrap()]))
     }
 
     /// What a command prints, without its line end.
-    fn printed(&self, args: &[&str]) -> String {
+    pub(crate) fn printed(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{}", text(&output.stderr));
         let printed = text(&output.stdout);
@@ -39,13 +39,13 @@ impl Keys {
         printed.trim().to_owned()
     }
 
-    fn create(&self, name: &str, scope: &str, more: &[&str]) -> String {
+    pub(crate) fn create(&self, name: &str, scope: &str, more: &[&str]) -> String {
         let args = [&["create", "--name", name, "--scope", scope], more].concat();
         self.printed(&args)
     }
 
     /// A file with what is to be kept secret.
-    fn file(&self, name: &str, secret: &str) -> String {
+    pub(crate) fn file(&self, name: &str, secret: &str) -> String {
         let path = self.0.path().join(name);
         std::fs::write(&path, format!("{secret}\n")).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
@@ -53,11 +53,11 @@ impl Keys {
         path.to_str().unwrap().to_owned()
     }
 
-    fn token_file(&self) -> String {
+    pub(crate) fn token_file(&self) -> String {
         self.data().join("join-token").to_str().unwrap().to_owned()
     }
 
-    fn cluster(&self, flags: &[&str], key: &str) -> Cluster {
+    pub(crate) fn cluster(&self, flags: &[&str], key: &str) -> Cluster {
         let owned = |flags: &[&str]| flags.iter().map(|&flag| flag.to_owned()).collect();
         let key = self.file("client.key", key);
         Cluster::start_with(
@@ -71,6 +71,19 @@ impl Keys {
         )
     }
 
+    /// With slaves that show what is in a file, or nothing, and a client that shows a key.
+    pub(crate) fn slaves_by(&self, token: &str, key: &str) -> Options {
+        Options {
+            data_dir: Some(self.data()),
+            slave_flags: match token {
+                "" => Vec::new(),
+                file => vec!["--token-file".to_owned(), file.to_owned()],
+            },
+            client_flags: vec!["--api-key-file".to_owned(), self.file("client.key", key)],
+            ..Options::default()
+        }
+    }
+
     fn audit(&self) -> Vec<Value> {
         let log = std::fs::read_to_string(self.data().join("audit.log")).unwrap_or_default();
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -79,34 +92,34 @@ impl Keys {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn ask(http: &Http, method: &str, path: &str, key: &str, body: &[u8]) -> Answer {
+pub(crate) fn ask(http: &Http, method: &str, path: &str, key: &str, body: &[u8]) -> Answer {
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
     http.request(method, path, if key.is_empty() { &headers[1..] } else { &headers }, body)
 }
 
-fn kind(answer: &Answer) -> String {
+pub(crate) fn kind(answer: &Answer) -> String {
     answer.json()["type"].as_str().unwrap().trim_start_matches("/docs/http.md#").to_owned()
 }
 
 /// Waits until a key is answered with a status.
-fn until(http: &Http, key: &str, status: u16) {
+pub(crate) fn until(http: &Http, key: &str, status: u16) {
     eventually("the master to see the change", || {
         (ask(http, "GET", "/api/v1/jobs", key, b"").status == status).then_some(())
     });
 }
 
-fn slaves(http: &Http, key: &str) -> Vec<String> {
+pub(crate) fn slaves(http: &Http, key: &str) -> Vec<String> {
     let answer = ask(http, "GET", "/api/v1/slaves", key, b"").json();
     let slaves = answer["slaves"].as_array().unwrap().iter();
     slaves.map(|slave| slave["name"].as_str().unwrap().to_owned()).collect()
 }
 
-const PLAYS: &[u8] = b"Song,Date,Number of Plays\na,2021-01-01,1\n";
+pub(crate) const PLAYS: &[u8] = b"Song,Date,Number of Plays\na,2021-01-01,1\n";
 
 #[test]
 fn no_route_is_answered_without_a_key() {
@@ -263,15 +276,7 @@ fn slaves_join_by_a_token_that_can_be_changed() {
     let mut cluster = keys.cluster(&[], &admin);
     let http = cluster.http();
     let wrong = keys.file("wrong", &format!("tallyjoin_{}", "0".repeat(64)));
-    let with = |file: &str| Options {
-        data_dir: Some(keys.data()),
-        slave_flags: match file {
-            "" => Vec::new(),
-            file => vec!["--token-file".to_owned(), file.to_owned()],
-        },
-        client_flags: vec!["--api-key-file".to_owned(), keys.file("client.key", &admin)],
-        ..Options::default()
-    };
+    let with = |file: &str| keys.slaves_by(file, &admin);
     for file in ["", &wrong, &keys.file("key", &admin)] {
         cluster.set_options(with(file));
         let ended = cluster.add_slave(1).ended();

@@ -14,7 +14,7 @@ use tally_master::access::{
 };
 
 use super::make_data_dir;
-use crate::args::OutputFormat;
+use crate::args::{OutputFormat, size};
 use crate::exit::Kind;
 use crate::log::say;
 use crate::output::{self, show};
@@ -85,6 +85,13 @@ struct CreateArgs {
     #[arg(long, value_name = "N", requires = "requests_per_second",
         value_parser = clap::value_parser!(u32).range(1..))]
     burst: Option<u32>,
+    /// Jobs that it may have at a time which have not ended [default: as the master's flags say]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_jobs: Option<u32>,
+    /// Input that it may send in a day (UTC), as it is sent: bytes, or with kB, MB, GB [default: as the master's
+    /// flags say]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    bytes_per_day: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -154,7 +161,12 @@ fn create(args: CreateArgs) -> anyhow::Result<()> {
         // A key may be there before the master is.
         make_data_dir(&args.place.data_dir)?;
     }
-    let limits = KeyLimits { requests_per_second: args.requests_per_second, burst: args.burst };
+    let limits = KeyLimits {
+        requests_per_second: args.requests_per_second,
+        burst: args.burst,
+        max_jobs: args.max_jobs,
+        bytes_per_day: args.bytes_per_day,
+    };
     let scopes = Scopes::from(args.scopes);
     let new = NewKey { name: args.name, scopes, lifetime_ms: args.expires.0, limits };
     let (key, text) = file.create(new).map_err(told)?;

@@ -93,6 +93,8 @@ fn guard(args: &MasterArgs, tls: Option<&Tls>) -> anyhow::Result<AccessConfig> {
     access.public_metrics = args.public_metrics;
     access.limits.requests_per_second = args.key_requests_per_second;
     access.limits.burst = args.key_burst;
+    access.limits.max_jobs = args.key_max_jobs;
+    access.limits.bytes_per_day = args.key_bytes_per_day;
     if let Some(tls) = tls {
         access.certificates = tls.client_scopes();
     }

@@ -139,6 +139,10 @@ pub struct JobView {
     /// The last job that has corrected rejects of this one: the result is its.
     #[serde(default)]
     pub repaired_by: Option<JobId>,
+    /// Whose it is: the id of a key, or `cert:` and the name of a certificate; absent where nobody in particular
+    /// has submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Why it failed.
     pub error: Option<String>,
     /// What it waits for, such as a slave.

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use thiserror::Error;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::audit::{Audit, Entry};
 use super::keys::Ring;
 use super::rates::Rates;
-use super::tokens::{self, Tokens};
+use super::tokens::{self, Token, Tokens};
 use super::watch::Watched;
 use super::{
-    Certificate, Key, KeyId, KeyLimits, KeysError, KeysFile, Peer, Scope, Scopes, Sessions,
+    Certificate, Key, KeyId, KeyLimits, KeysError, KeysFile, Owner, Peer, Scope, Scopes, Sessions,
     Standing, TokensError, TokensFile, Who,
 };
 
@@ -33,6 +34,14 @@ pub enum Need {
 }
 
 impl Need {
+    /// The scope, where it is one whoever asks.
+    pub(crate) const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Scope(scope) => Some(scope),
+            Self::Nothing | Self::Metrics => None,
+        }
+    }
+
     /// To look.
     pub const READ: Self = Self::Scope(Scope::Read);
     /// To count, and to change rows.
@@ -203,6 +212,8 @@ struct Inner {
     ring: RwLock<Arc<Ring>>,
     tokens: RwLock<Arc<Tokens>>,
     sessions: Sessions,
+    /// Told when something that somebody was let in by may not hold any more.
+    changes: watch::Sender<()>,
     public_metrics: bool,
     certificates: Scopes,
     limits: KeyLimits,
@@ -221,11 +232,13 @@ impl fmt::Debug for Access {
 impl Access {
     /// Lets anybody do anything: for a master within a process of its own.
     pub fn open() -> Self {
+        let changes = watch::Sender::default();
         Self(Arc::new(Inner {
             guarded: AtomicBool::new(false),
             ring: RwLock::default(),
             tokens: RwLock::default(),
-            sessions: Sessions::default(),
+            sessions: Sessions::telling(changes.clone()),
+            changes,
             public_metrics: false,
             certificates: Scopes::NONE,
             limits: KeyLimits::default(),
@@ -247,11 +260,13 @@ impl Access {
         };
         let audit =
             config.audit.as_deref().map(Audit::start).transpose().map_err(AccessError::Audit)?;
+        let changes = watch::Sender::default();
         Ok(Self(Arc::new(Inner {
             guarded: AtomicBool::new(config.guarded || !ring.is_empty()),
             ring: RwLock::new(Arc::new(ring)),
             tokens: RwLock::new(Arc::new(Tokens::new(&tokens))),
-            sessions: Sessions::default(),
+            sessions: Sessions::telling(changes.clone()),
+            changes,
             public_metrics: config.public_metrics,
             certificates: config.certificates,
             limits: config.limits,
@@ -294,6 +309,27 @@ impl Access {
     pub fn key_by_id(&self, id: &KeyId) -> Option<Arc<Key>> {
         let ring = self.ring();
         ring.get(id).filter(|key| key.standing_now() == Standing::Active).cloned()
+    }
+
+    /// How much an owner may ask for, as the keys are now.
+    pub fn limits_of(&self, owner: &Owner) -> KeyLimits {
+        let key = owner.key().and_then(|id| self.any_key(&id));
+        key.map_or(self.0.limits, |key| key.limits.or(self.0.limits))
+    }
+
+    /// A key by its id, whether it holds or not.
+    pub(super) fn any_key(&self, id: &KeyId) -> Option<Arc<Key>> {
+        self.ring().get(id).cloned()
+    }
+
+    /// Whether a token is still one of those that slaves join by.
+    pub(super) fn holds(&self, token: Token) -> bool {
+        self.tokens().hold(token)
+    }
+
+    /// Changes when something that somebody was let in by may not hold any more.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// Who sends a request with these headers over this connection. A header says more than a cookie, and that
@@ -381,10 +417,7 @@ impl Access {
         if !shown.starts_with(tokens::PREFIX) {
             return self.key(shown).map(Who::Key);
         }
-        match self.tokens().hold(shown) {
-            true => Ok(Who::Slave),
-            false => Err(Credential::Unknown),
-        }
+        self.tokens().find(shown).map(Who::Slave).ok_or(Credential::Unknown)
     }
 
     fn certified(&self, certificate: &Arc<Certificate>) -> Who {
@@ -424,6 +457,7 @@ impl Access {
         if guards && !self.0.guarded.swap(true, Ordering::AcqRel) {
             warn!("there are keys now: from here on they are asked for");
         }
+        self.0.changes.send_replace(());
         info!(keys, "the keys file was read again");
         Ok(())
     }
@@ -434,6 +468,7 @@ impl Access {
         let count = tokens.len();
         let tokens = Arc::new(Tokens::new(&tokens));
         *self.0.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        self.0.changes.send_replace(());
         info!(tokens = count, "the join tokens were read again");
         Ok(())
     }

@@ -112,6 +112,12 @@ pub struct KeyLimits {
     /// Requests and calls at once after a pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
+    /// Jobs that have not ended, at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_jobs: Option<u32>,
+    /// Bytes of input in a day of UTC, as they are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_day: Option<u64>,
 }
 
 impl KeyLimits {
@@ -125,6 +131,8 @@ impl KeyLimits {
         Self {
             requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
             burst: self.burst.or(defaults.burst),
+            max_jobs: self.max_jobs.or(defaults.max_jobs),
+            bytes_per_day: self.bytes_per_day.or(defaults.bytes_per_day),
         }
     }
 }

@@ -3,10 +3,12 @@
 
 mod audit;
 mod certificate;
+mod ending;
 mod file;
 mod guard;
 mod key;
 mod keys;
+mod owner;
 mod random;
 mod rates;
 mod scope;
@@ -21,15 +23,17 @@ use std::sync::Arc;
 
 pub(crate) use audit::About;
 pub use certificate::Certificate;
+pub(crate) use ending::{Ended, Until, silence};
 pub use file::FileError;
 pub use guard::{Access, AccessConfig, AccessError, Credential, Need, Refusal};
 pub use key::{Key, KeyId, KeyLimits, Standing};
 pub use keys::{KeysError, KeysFile, NewKey};
+pub use owner::Owner;
 pub use scope::{NoScope, Scope, Scopes};
 pub(crate) use session::{COOKIE, LIFETIME};
 pub use session::{Session, Sessions};
 pub use tls::{Tls, TlsError, TlsFiles};
-pub use tokens::{TokensError, TokensFile};
+pub use tokens::{Token, TokensError, TokensFile};
 pub use who::Who;
 
 /// What a connection says of who is at its other end. The listeners put it into each request's extensions.

@@ -77,7 +77,8 @@ mod tests {
             file.create(new).unwrap().0
         };
         // One in ever so long.
-        let slow = KeyLimits { requests_per_second: Some(1), burst: Some(3) };
+        let slow =
+            KeyLimits { requests_per_second: Some(1), burst: Some(3), ..KeyLimits::default() };
         let (mut slow, free) = (key("slow", slow), key("free", KeyLimits::default()));
         let rates = Rates::default();
         let none = KeyLimits::default();

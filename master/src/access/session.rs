@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 use super::random::{self, hex, is_hex};
 use super::{Key, Who};
@@ -47,6 +48,8 @@ pub struct Session {
     /// The key that it was begun with. It is looked up again for each request: one that was revoked ends it.
     pub key: Arc<Key>,
     csrf: Arc<str>,
+    /// The hash of its cookie.
+    id: [u8; 32],
 }
 
 impl Session {
@@ -72,6 +75,8 @@ impl fmt::Debug for Session {
 /// The sessions that there are.
 pub struct Sessions {
     clock: Clock,
+    /// Told when one has ended.
+    changes: watch::Sender<()>,
     inner: Mutex<Inner>,
 }
 
@@ -102,7 +107,7 @@ struct Failures {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { clock: Clock::start(), inner: Mutex::default() }
+        Self::telling(watch::Sender::default())
     }
 }
 
@@ -113,6 +118,11 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
+    /// None yet. Those who wait for changes are told when one ends.
+    pub(super) fn telling(changes: watch::Sender<()>) -> Self {
+        Self { clock: Clock::start(), changes, inner: Mutex::default() }
+    }
+
     /// Begins one for the owner of a key. Gives what the cookie says, which is kept nowhere; `None` where the
     /// system has no random bytes.
     pub(crate) fn begin(&self, key: Arc<Key>) -> Option<(String, Session)> {
@@ -122,17 +132,18 @@ impl Sessions {
     fn begin_at(&self, key: Arc<Key>, now: Duration) -> Option<(String, Session)> {
         let cookie = hex(&random::bytes::<{ DIGITS / 2 }>()?);
         let csrf = hex(&random::bytes::<{ DIGITS / 2 }>()?).into();
-        let session = Session { key, csrf };
+        let session = Session { key, csrf, id: hash(&cookie) };
         let mut inner = self.lock();
         inner.sessions.retain(|_, entry| !entry.is_over(now));
         if inner.sessions.len() >= MAX_SESSIONS {
             let oldest = inner.sessions.iter().min_by_key(|(_, entry)| entry.used);
             if let Some(hash) = oldest.map(|(hash, _)| *hash) {
                 inner.sessions.remove(&hash);
+                self.changes.send_replace(());
             }
         }
         let entry = Entry { session: session.clone(), begun: now, used: now };
-        inner.sessions.insert(hash(&cookie), entry);
+        inner.sessions.insert(session.id, entry);
         Some((cookie, session))
     }
 
@@ -157,7 +168,14 @@ impl Sessions {
     pub(crate) fn end(&self, headers: &HeaderMap) {
         if let Some(cookie) = cookie(headers) {
             self.lock().sessions.remove(&hash(cookie));
+            self.changes.send_replace(());
         }
+    }
+
+    /// Whether one has not ended. To look is not to use it.
+    pub(super) fn has(&self, session: &Session) -> bool {
+        let now = self.clock.now();
+        self.lock().sessions.get(&session.id).is_some_and(|entry| !entry.is_over(now))
     }
 
     /// Whether somebody at this address may try to log in.

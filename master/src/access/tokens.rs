@@ -133,6 +133,10 @@ fn draw() -> Result<String, TokensError> {
     Ok(format!("{PREFIX}{}", hex(&bytes)))
 }
 
+/// A token that somebody has joined by, as it is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Token(Hash);
+
 /// What is remembered of the tokens that hold.
 #[derive(Debug, Default)]
 pub(super) struct Tokens(Vec<Hash>);
@@ -142,10 +146,15 @@ impl Tokens {
         Self(tokens.iter().map(|token| Hash::of(token)).collect())
     }
 
-    /// Whether this is one of them, in a time that does not tell which.
-    pub(super) fn hold(&self, token: &str) -> bool {
-        let shown = Hash::of(token);
-        self.0.iter().fold(false, |found, token| found | token.matches(&shown))
+    /// What somebody shows, if it is one of them; in a time that does not tell which.
+    pub(super) fn find(&self, token: &str) -> Option<Token> {
+        let shown = Token(Hash::of(token));
+        self.hold(shown).then_some(shown)
+    }
+
+    /// Whether it is still one of them.
+    pub(super) fn hold(&self, token: Token) -> bool {
+        self.0.iter().fold(false, |found, held| found | held.matches(&token.0))
     }
 }
 
@@ -165,8 +174,11 @@ mod tests {
         let third = file.rotate().unwrap();
         assert_eq!(third[1..], second[..1]);
         let tokens = Tokens::new(&file.read().unwrap());
-        assert!(tokens.hold(&third[0]) && tokens.hold(&second[0]) && !tokens.hold(&first[0]));
-        assert!(!tokens.hold(""));
+        let hold = |token: &str| tokens.find(token).is_some();
+        assert!(hold(&third[0]) && hold(&second[0]) && !hold(&first[0]) && !hold(""));
+        // Who has come by one that is gone is known by it.
+        let old = Tokens::new(&first).find(&first[0]).unwrap();
+        assert!(!tokens.hold(old));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Certificate, Key, Scope, Scopes, Session};
+use super::{Certificate, Key, Owner, Scope, Scopes, Session, Token};
 
 /// Somebody who asks for something. The edges put it into each request's extensions.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub enum Who {
     /// Anybody, and what anybody may: everything on an open master, nothing on a guarded one.
     Anonymous(Scopes),
     /// A slave, by a join token.
-    Slave,
+    Slave(Token),
     /// The owner of a key.
     Key(Arc<Key>),
     /// The owner of a certificate, and what that lets him do.
@@ -25,7 +25,7 @@ impl Who {
     pub fn scopes(&self) -> Scopes {
         match self {
             Self::Anonymous(scopes) | Self::Certificate(_, scopes) => *scopes,
-            Self::Slave => Scope::Join.into(),
+            Self::Slave(_) => Scope::Join.into(),
             Self::Key(key) => key.scopes,
             Self::Session(session) => session.key.scopes,
         }
@@ -41,7 +41,15 @@ impl Who {
         match self {
             Self::Key(key) => Some(key),
             Self::Session(session) => Some(&session.key),
-            Self::Anonymous(_) | Self::Slave | Self::Certificate(..) => None,
+            Self::Anonymous(_) | Self::Slave(_) | Self::Certificate(..) => None,
+        }
+    }
+
+    /// Whose the jobs are that he submits, if they are anybody's in particular.
+    pub fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Certificate(certificate, _) => Some(Owner::of_certificate(&certificate.name)),
+            who => who.key().map(|key| Owner::of_key(&key.id)),
         }
     }
 }
@@ -51,7 +59,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous(_) => f.write_str("anonymous"),
-            Self::Slave => f.write_str("join-token"),
+            Self::Slave(_) => f.write_str("join-token"),
             Self::Key(key) => write!(f, "key:{}({})", key.id, key.name),
             Self::Certificate(certificate, _) => write!(f, "cert:{}", certificate.name),
             Self::Session(session) => write!(f, "session:key {}", session.key.id),

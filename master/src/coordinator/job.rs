@@ -274,6 +274,7 @@ fn blank_view(id: JobId, new: &NewJob, opened_ms: u64) -> JobView {
         in_place: new.in_place.as_ref().map(|path| path.display().to_string()),
         result_path: new.result_path.as_ref().map(|path| path.display().to_string()),
         repaired_by: None,
+        owner: new.owner.as_ref().map(|owner| owner.as_str().to_owned()),
         error: None,
         waiting_for: None,
         input_lost: false,

@@ -16,6 +16,7 @@ use tally_common::spec::Spec;
 use tally_proto::convert::SlaveHello;
 use tally_proto::trace::{self, Traceparent};
 
+use crate::access::Owner;
 use crate::cluster::{ClusterError, Joined, TaskBytes, Verdict};
 use crate::feed::FeedEvent;
 use crate::finish::{FinishError, Finished};
@@ -25,6 +26,8 @@ use crate::ledger::Digest;
 use crate::runs::ReceivedRun;
 use crate::spool::{Piece, ResumePoint};
 use crate::store::StoreError;
+
+use super::account::{Account, OverLimit};
 
 /// The master is stopping: its coordinator takes no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -84,6 +87,8 @@ pub struct NewJob {
     pub repairs: Option<JobId>,
     /// Number of its first task among those of that job.
     pub first_task: TaskNumber,
+    /// Whose it is, where it is anybody's in particular.
+    pub owner: Option<Owner>,
     /// The span in which it was asked for.
     pub trace: Option<Traceparent>,
 }
@@ -104,6 +109,7 @@ impl NewJob {
             result_path: None,
             repairs: None,
             first_task: 0,
+            owner: None,
             trace: trace::current(),
         }
     }
@@ -136,6 +142,8 @@ pub(crate) struct Opened {
     pub(crate) new: NewJob,
     pub(crate) folder: PathBuf,
     pub(crate) meter: Arc<Meter>,
+    /// Where its bytes are counted, if anywhere.
+    pub(crate) account: Option<Arc<Account>>,
     /// Workers of the cluster as it is now.
     pub(crate) workers: u32,
     /// For the upload's pieces.
@@ -177,6 +185,8 @@ pub(crate) enum OpenError {
     KeyExpired,
     #[error("{0} jobs are open, as many as this master takes at a time")]
     QueueFull(usize),
+    #[error(transparent)]
+    OverLimit(OverLimit),
     #[error("no room on the disk: {needed} bytes are needed, {room} may be used")]
     NoRoom { needed: u64, room: u64 },
     #[error("{0}")]

@@ -3,6 +3,7 @@
 //! commands and answers; only one thing is happening at a time. It never parses, merges or moves
 //! bytes.
 
+mod account;
 mod answer;
 mod execute;
 pub(crate) mod fault;
@@ -44,11 +45,14 @@ use crate::runs::ReceivedRun;
 use crate::store::{Row, Store, StoreError};
 use crate::tables::Tables;
 
+pub(crate) use account::Account;
+pub use account::OverLimit;
 pub(crate) use job::Task;
 pub use message::NewJob;
 pub(crate) use message::{InputInfo, Known, Message, Meter, OpenError, Opened, Opening, Stopped};
 pub(crate) use repair::{BaseRuns, spec_of_repair};
 
+use account::Accounts;
 use job::Job;
 use session::Session;
 use survey::Survey;
@@ -65,6 +69,10 @@ const DEFERRED: usize = 4096;
 
 /// How often time is looked at and views are published.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Ticks after which it is written what uploads under way have brought, where nothing else was: what a master
+/// that is killed forgets of that.
+const TICKS_BETWEEN_SPENT: u32 = 10;
 
 /// What is done once the facts before it are durable.
 enum Step {
@@ -101,6 +109,8 @@ pub(crate) struct Coordinator {
     trust: Trust,
     /// The keys of the jobs that have not ended.
     keys: HashMap<String, JobId>,
+    /// What the owners of jobs have sent.
+    accounts: Accounts,
     /// Runs that could not be kept, of which the ledger has not heard yet.
     lost: Vec<(JobId, TaskNumber)>,
     /// Facts that are not durable yet, and what waits for them.
@@ -108,6 +118,7 @@ pub(crate) struct Coordinator {
     steps: Vec<Step>,
     /// The store could not be written; what came since waits.
     stuck: bool,
+    ticks: u32,
     /// Why the master is stopping, if it is. From then on slaves that go or fail are what the stop
     /// makes of them, and no job is to end by it.
     leaving: Option<String>,
@@ -147,10 +158,12 @@ pub(crate) async fn start(
         next_upload: 0,
         trust: Trust::default(),
         keys: HashMap::new(),
+        accounts: Accounts::default(),
         lost: Vec::new(),
         rows: Vec::new(),
         steps: Vec::new(),
         stuck: false,
+        ticks: 0,
         leaving: None,
         deferred: VecDeque::new(),
         feed,
@@ -218,6 +231,7 @@ impl Coordinator {
         // What is done may lead to more.
         while !self.rows.is_empty() || !self.steps.is_empty() {
             if let Some(store) = self.store.clone().filter(|_| !self.rows.is_empty()) {
+                self.record_spent();
                 fault::point("before a commit");
                 if let Err(error) = store.commit(&self.rows).await {
                     if !self.stuck {
@@ -472,6 +486,10 @@ impl Coordinator {
         if self.stuck {
             return;
         }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(TICKS_BETWEEN_SPENT) {
+            self.record_spent();
+        }
         // While nothing can be written, slaves can not hand in what they have counted: that is not
         // held against them. The ledger takes the gap for a pause of the master.
         if !low {
@@ -526,6 +544,7 @@ impl Coordinator {
     }
 
     async fn stop(&mut self, reply: oneshot::Sender<()>) {
+        self.record_spent();
         if !self.write().await {
             warn!("stopped although the store could not be written");
         }

@@ -51,6 +51,8 @@ impl Coordinator {
             return Err(OpenError::Repair(why));
         }
         let base = self.base(&new).await?;
+        // The last of what may refuse it: what it takes is taken.
+        self.check_limits(&new)?;
         new.first_task = base.as_ref().map_or(0, super::repair::Base::tasks);
         let id = self.clock.job_id();
         let folder = self.job_folder(id);
@@ -59,13 +61,14 @@ impl Coordinator {
         }
         let (priority, max_rejects) = (new.priority, new.spec.max_rejects());
         let ingests = new.ingest.is_some();
+        let (owner, _) = self.account(&new);
         let times = (self.clock.now(), self.clock.unix_ms());
         let mut job = Job::new(id, new, folder, times, key.clone());
         job.base = base;
         info!(job = %id, name = %job.new.name, "job opened");
         self.keys.extend(key.map(|key| (key, id)));
         self.jobs.insert(id, job);
-        self.apply(Event::JobOpened { job: id, priority, max_rejects });
+        self.apply(Event::JobOpened { job: id, priority, owner, max_rejects });
         if ingests {
             self.apply(Event::Applies { job: id });
         }
@@ -119,15 +122,18 @@ impl Coordinator {
 
     /// Gives the job to whoever uploads its input.
     fn hand_out(&mut self, id: JobId, resume: Option<ResumePoint>) -> Result<Opened, OpenError> {
+        let new = self.jobs.get(&id).ok_or(OpenError::NoUpload(id))?.new.clone();
+        let (_, account) = self.account(&new);
         let workers = self.sessions.values().map(|session| session.hello.workers).sum();
         let job = self.jobs.get_mut(&id).ok_or(OpenError::NoUpload(id))?;
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
         job.pieces = Some(sender.downgrade());
         Ok(Opened {
             job: id,
-            new: job.new.clone(),
+            new,
             folder: job.folder.clone(),
             meter: Arc::clone(&job.meter),
+            account,
             workers,
             pieces: (sender, receiver),
             resume,
@@ -253,7 +259,7 @@ async fn is_stored_as(
 
 impl Job {
     /// Bytes of input that have been announced and are not there.
-    fn still_to_come(&self) -> u64 {
+    pub(super) fn still_to_come(&self) -> u64 {
         if self.complete || self.ended.is_some() || self.new.in_place.is_some() {
             return 0;
         }

@@ -66,6 +66,7 @@ impl Coordinator {
             ingest: new.ingest.clone(),
             repairs: new.repairs,
             first_task: new.first_task,
+            owner: new.owner.clone(),
         });
         if let Some(key) = &job.key {
             self.rows.push(Row::Key {

@@ -28,6 +28,7 @@ impl Coordinator {
         for aside in store.set_aside().await? {
             self.remember_aside(aside);
         }
+        self.read_spent().await?;
         for stored in store.open_jobs().await? {
             self.restore_job(stored).await?;
         }
@@ -65,6 +66,7 @@ impl Coordinator {
             tasks.push(RestoredTask { bytes: task.cut.len, kept, by, check });
         }
         let (priority, max_rejects) = (job.new.priority, job.spec().max_rejects());
+        let (owner, _) = self.account(&job.new);
         let (complete, in_place) = (job.complete, job.new.in_place.is_some());
         let goes_on = complete || job.new.resumable || in_place;
         info!(job = %id, name = %job.new.name, tasks = tasks.len(), complete, "job taken up again");
@@ -73,7 +75,7 @@ impl Coordinator {
         }
         self.keys.extend(job.key.clone().map(|key| (key, id)));
         self.jobs.insert(id, job);
-        self.apply(Event::JobRestored { job: id, priority, max_rejects, tasks, complete });
+        self.apply(Event::JobRestored { job: id, priority, owner, max_rejects, tasks, complete });
         if self.jobs.get(&id).is_some_and(|job| job.new.ingest.is_some()) {
             self.apply(Event::Applies { job: id });
         }

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body::Body as _;
 
 use super::metrics;
 use super::problem::Problem;
 use super::socket;
-use crate::access::{About, Access, Need, Peer, Refusal, Who};
+use crate::access::{About, Access, Ended, Need, Peer, Refusal, Scope, Until, Who, silence};
 
 /// What each route needs, by its method and pattern. A route that is not here does not pass its test.
 const NEEDS: &[(&str, &str, Need)] = &[
@@ -99,13 +101,13 @@ fn need(method: &Method, route: Option<&str>, path: &str) -> Need {
 }
 
 /// Lets a request by whose sender may make it, and says to what answers it who that is.
-pub(super) async fn check(access: Access, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(access: Access, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let (method, path) = (metrics::method(request.method()), request.uri().path().to_owned());
     match admit(&access, &request, &peer) {
-        Ok((who, changes)) => {
+        Ok((who, scope, changes)) => {
             let entry = changes.then(|| access.entry(Some(&who), &peer, method, &path));
-            request.extensions_mut().insert(who);
+            let request = while_let_in(&access, &who, scope, request);
             let answer = next.run(request).await;
             if let Some(mut entry) = entry {
                 if let Some(about) = about(&path).or_else(|| made(&answer)) {
@@ -113,7 +115,13 @@ pub(super) async fn check(access: Access, mut request: Request, next: Next) -> R
                 }
                 entry.answered(answer.status().as_u16());
             }
-            answer
+            match scope.filter(|_| is_stream(&answer)) {
+                Some(scope) => {
+                    let ended = access.ended(&who, scope);
+                    answer.map(|body| Body::new(Until::new(body, ended, silence)))
+                }
+                None => answer,
+            }
         }
         Err(refusal) => {
             let entry = access.entry(refusal.who(), &peer, method, &path);
@@ -124,8 +132,26 @@ pub(super) async fn check(access: Access, mut request: Request, next: Next) -> R
     }
 }
 
-/// Who sends a request, and whether it changes anything.
-fn admit(access: &Access, request: &Request, peer: &Peer) -> Result<(Who, bool), Refusal> {
+/// A request whose sender is known, and whose body ends when he may not send it any more.
+fn while_let_in(access: &Access, who: &Who, scope: Option<Scope>, mut request: Request) -> Request {
+    request.extensions_mut().insert(who.clone());
+    let Some(scope) = scope.filter(|_| !request.body().is_end_stream()) else { return request };
+    let ended = access.ended(who, scope);
+    request.map(|body| Body::new(Until::new(body, ended, |ended: Ended| Some(Err(ended.into())))))
+}
+
+/// Whether an answer goes on for as long as somebody listens. Downloads come to an end by themselves.
+fn is_stream(answer: &Response) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Who sends a request, by which scope he may, and whether it changes anything.
+fn admit(
+    access: &Access,
+    request: &Request,
+    peer: &Peer,
+) -> Result<(Who, Option<Scope>, bool), Refusal> {
     let route = request.extensions().get::<MatchedPath>();
     let need = need(request.method(), route.map(MatchedPath::as_str), request.uri().path());
     let who = access.admit(request.headers(), peer, need)?;
@@ -136,7 +162,7 @@ fn admit(access: &Access, request: &Request, peer: &Peer) -> Result<(Who, bool),
         Who::Session(session) if changes && !session.may_change(request.headers()) => {
             Err(Refusal::NotByPage { who })
         }
-        _ => Ok((who, changes)),
+        _ => Ok((who, need.scope(), changes)),
     }
 }
 

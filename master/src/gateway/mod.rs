@@ -115,7 +115,7 @@ fn app(jobs: Jobs, max_requests: usize, site: Site, access: Access) -> (Router, 
         .layer(limit)
         .layer(from_fn(metrics::count))
         .with_state(jobs.clone());
-    let (router, sockets) = socket::add(router, jobs);
+    let (router, sockets) = socket::add(router, jobs, access.clone());
     let router = router.layer(from_fn(move |request: Request, next: Next| {
         access::check(access.clone(), request, next)
     }));

@@ -10,11 +10,16 @@ use utoipa::ToSchema;
 use tally_common::id::JobId;
 use tally_common::spec::SpecError;
 
-use crate::access::Refusal;
-use crate::jobs::JobsError;
+use crate::access::{Ended, Refusal};
+use crate::cause::among;
+use crate::jobs::{JobsError, OverLimit};
 use crate::pace::TooSlow;
 use crate::spool::InputError;
 use crate::store::StoreError;
+
+/// The kinds of problems with the limits of keys.
+const TOO_MANY_JOBS: &str = "too-many-jobs";
+const TOO_MANY_BYTES: &str = "too-many-bytes";
 
 /// An error as it is sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -31,12 +36,16 @@ pub(super) struct Problem {
     /// The job that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<JobId>,
+    /// Seconds until it is of use to ask again, where that is known.
+    #[serde(skip)]
+    #[schema(ignore)]
+    wait: Option<u64>,
 }
 
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
         let kind = format!("/docs/http.md#{kind}");
-        Self { kind, title, status: status.as_u16(), detail, job: None }
+        Self { kind, title, status: status.as_u16(), detail, job: None, wait: None }
     }
 
     fn about(mut self, job: JobId) -> Self {
@@ -89,12 +98,21 @@ impl Problem {
         Self::new(status, "upload-broke-off", title, detail.into())
     }
 
+    /// Who sends it may not any more.
+    fn ended(ended: Ended) -> Self {
+        let (status, title) = (StatusCode::UNAUTHORIZED, "It is not known who asks");
+        Self::new(status, "unauthenticated", title, ended.to_string())
+    }
+
     /// A body that did not come: since it came too slowly, or for another reason.
     pub(super) fn of_body(
         error: &(dyn std::error::Error + 'static),
         otherwise: impl FnOnce() -> Self,
     ) -> Self {
-        TooSlow::among(error).map_or_else(otherwise, |slow| Self::too_slow(slow.to_string()))
+        if let Some(ended) = among::<Ended>(error) {
+            return Self::ended(ended);
+        }
+        among::<TooSlow>(error).map_or_else(otherwise, |slow| Self::too_slow(slow.to_string()))
     }
 
     pub(super) fn too_slow(detail: impl Into<String>) -> Self {
@@ -104,7 +122,8 @@ impl Problem {
 
     /// The same of an upload that can go on.
     pub(super) fn may_go_on(mut self, detail: &str) -> Self {
-        if self.status == StatusCode::REQUEST_TIMEOUT.as_u16() {
+        let kept = [StatusCode::REQUEST_TIMEOUT, StatusCode::UNAUTHORIZED];
+        if kept.iter().any(|status| status.as_u16() == self.status) {
             self.detail = format!("{}; {detail}", self.detail);
             return self;
         }
@@ -114,6 +133,22 @@ impl Problem {
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
         let (status, title) = (StatusCode::PAYLOAD_TOO_LARGE, "The input is too large");
         Self::new(status, "too-large", title, detail.into())
+    }
+
+    /// Somebody has more than it may.
+    fn over_limit(over: &OverLimit, detail: String) -> Self {
+        let (kind, title) = match over {
+            OverLimit::Jobs { .. } => (TOO_MANY_JOBS, "Too many jobs of one key"),
+            OverLimit::Bytes { .. } => (TOO_MANY_BYTES, "Too many bytes of one key"),
+        };
+        let wait = over.wait().map(|wait| wait.as_secs() + 1);
+        Self { wait, ..Self::new(StatusCode::TOO_MANY_REQUESTS, kind, title, detail) }
+    }
+
+    /// Whether it is one of those that are answered before anything is read: whoever is to be kept from sending
+    /// is not read from.
+    pub(super) fn is_of_limits(&self) -> bool {
+        [TOO_MANY_JOBS, TOO_MANY_BYTES].iter().any(|kind| self.kind.ends_with(kind))
     }
 
     /// A problem of another kind, for the module that alone knows it.
@@ -146,6 +181,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let wait = self.wait;
         let of_encoding = self.kind.ends_with("#unsupported-encoding");
         let mut response = (status, Json(self)).into_response();
         if of_encoding {
@@ -171,7 +207,8 @@ impl IntoResponse for Problem {
             StatusCode::LOCKED,
         ];
         if later.contains(&status) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            let wait = wait.map_or(HeaderValue::from_static("5"), HeaderValue::from);
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
         response
     }
@@ -202,6 +239,10 @@ impl From<JobsError> for Problem {
                 Self::too_large(detail).about(job)
             }
             JobsError::TooLarge { .. } => Self::too_large(detail),
+            JobsError::OverLimit(over) => Self::over_limit(&over, detail),
+            JobsError::Input { job, error: InputError::OverLimit(over) } => {
+                Self::over_limit(&over, detail).about(job)
+            }
             JobsError::Input { job, error: InputError::Source(_) } => {
                 let (status, title) =
                     (StatusCode::UNPROCESSABLE_ENTITY, "The source gives no input");

@@ -46,7 +46,7 @@ impl<'a> Shown<'a> {
         };
         let name = match who {
             Who::Anonymous(_) => None,
-            Who::Slave => Some("join-token"),
+            Who::Slave(_) => Some("join-token"),
             Who::Certificate(certificate, _) => Some(certificate.name.as_str()),
             Who::Key(key) => Some(key.name.as_str()),
             Who::Session(session) => Some(session.key.name.as_str()),

@@ -195,8 +195,11 @@ async fn or_drain(
     match upload {
         Ok(upload) => Ok((upload, body)),
         Err(error) => {
-            drain(&mut body).await;
-            Err(error.into())
+            let problem = Problem::from(error);
+            if !problem.is_of_limits() {
+                drain(&mut body).await;
+            }
+            Err(problem)
         }
     }
 }

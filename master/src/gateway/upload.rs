@@ -131,7 +131,7 @@ async fn from_raw(jobs: &Jobs, asked: &Asked, request: Request) -> Result<JobId,
     let (mut upload, held) = match opened {
         Ok(opened) => opened,
         Err(problem) => {
-            if !waits {
+            if !waits && !problem.is_of_limits() {
                 drain(&mut body).await;
             }
             return Err(problem);
@@ -284,7 +284,9 @@ async fn take_file(
     let (mut upload, held) = match opened {
         Ok(opened) => opened,
         Err(problem) => {
-            drain_part(&mut part, &mut 0).await;
+            if !problem.is_of_limits() {
+                drain_part(&mut part, &mut 0).await;
+            }
             return Err(problem);
         }
     };
@@ -331,7 +333,8 @@ impl Asked {
     ) -> Result<Wanted, Problem> {
         if self.repairs.is_some() {
             let plays = Spec::try_from(SpecDraft::plays())?;
-            return Ok(NewJob { expected, ..NewJob::new(String::new(), plays) }.into());
+            let owner = self.who.as_ref().and_then(Who::owner);
+            return Ok(NewJob { expected, owner, ..NewJob::new(String::new(), plays) }.into());
         }
         Ok(wanted(&self.params, spec, file_name, expected)?.by(self.who.as_ref()))
     }
@@ -348,7 +351,10 @@ async fn open(
     let new = jobs.job_of(wanted, &peek).await?;
     if let Some(repaired) = asked.repairs {
         let name = asked.params.name().map(str::to_owned);
-        return Ok((jobs.repair(repaired, name, new.expected, key).await?, Vec::new()));
+        return Ok((
+            jobs.repair(repaired, name, new.expected, (new.owner, key)).await?,
+            Vec::new(),
+        ));
     }
     Ok((jobs.upload(new, key).await?, peek.into_held()))
 }

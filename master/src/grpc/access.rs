@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use axum::body::Body;
+use axum::BoxError;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
+use http_body::Frame;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::metrics;
-use crate::access::{About, Access, Need, Peer, Refusal};
+use crate::access::{About, Access, Ended, Need, Peer, Refusal, Until};
 
 /// What each method needs. A method that is not here does not pass its test.
 const NEEDS: &[(&str, Need)] = &[
@@ -56,6 +59,17 @@ const NEEDS: &[(&str, Need)] = &[
     ("tally.v1.Tables/Recount", Need::ADMIN),
 ];
 
+/// Calls that go on for as long as somebody listens or sends: they end when he may not any more. Downloads come to
+/// an end by themselves.
+const ENDS: &[&str] = &[
+    "tally.v1.Cluster/Join",
+    "tally.v1.Jobs/Submit",
+    "tally.v1.Jobs/Watch",
+    "tally.v1.Jobs/WatchCluster",
+    "tally.v1.Tables/Apply",
+    "tally.v1.Tables/Watch",
+];
+
 /// What stands in the place of an HTTP method in the audit log.
 const GRPC: &str = "grpc";
 
@@ -76,7 +90,16 @@ pub(super) async fn check(access: Access, mut call: Request, next: Next) -> Resp
         Ok(who) => {
             let changes = changes(&method, need);
             let entry = changes.then(|| access.entry(Some(&who), &peer, GRPC, &method));
-            call.extensions_mut().insert(who);
+            let ends = need.scope().filter(|_| ENDS.contains(&&*method));
+            if let Some(scope) = ends {
+                let ended = access.ended(&who, scope);
+                call = call.map(|body| {
+                    Body::new(Until::new(body, ended, |ended| {
+                        Some(Err(Status::from(ended).into()))
+                    }))
+                });
+            }
+            call.extensions_mut().insert(who.clone());
             let answer = next.run(call).await;
             if let Some(mut entry) = entry {
                 if let Some(about) = answer.extensions().get::<About>() {
@@ -86,7 +109,13 @@ pub(super) async fn check(access: Access, mut call: Request, next: Next) -> Resp
                 let status = answer.headers().get("grpc-status");
                 entry.answered(status.map_or("OK", |code| metrics::name(code.as_bytes())));
             }
-            answer
+            match ends {
+                Some(scope) => {
+                    let ended = access.ended(&who, scope);
+                    answer.map(|body| Body::new(Until::new(body, ended, trailers)))
+                }
+                None => answer,
+            }
         }
         Err(refusal) => {
             crate::metrics::refused(refusal.reason());
@@ -96,6 +125,25 @@ pub(super) async fn check(access: Access, mut call: Request, next: Next) -> Resp
             entry.answered(metrics::name(code.as_bytes()));
             status.into_http::<Body>()
         }
+    }
+}
+
+/// The end of a stream whose client may not have it any more.
+fn trailers(ended: Ended) -> Option<Result<Frame<Bytes>, BoxError>> {
+    let mut trailers = HeaderMap::new();
+    // A status of our own making has a message that can be sent.
+    Status::from(ended).add_header(&mut trailers).ok()?;
+    Some(Ok(Frame::trailers(trailers)))
+}
+
+impl From<Ended> for Status {
+    fn from(ended: Ended) -> Self {
+        let details = ErrorDetails::with_error_info(
+            "UNAUTHENTICATED",
+            "tally",
+            HashMap::<String, String>::new(),
+        );
+        Self::with_error_details(Code::Unauthenticated, ended.to_string(), details)
     }
 }
 

@@ -205,7 +205,7 @@ fn ack(verdict: Verdict) -> PartialAck {
 fn credential(extensions: &tonic::Extensions) -> Option<String> {
     match extensions.get::<Who>()? {
         // Which of those it is that have the token, it does not say.
-        Who::Anonymous(_) | Who::Slave => None,
+        Who::Anonymous(_) | Who::Slave(_) => None,
         who => Some(who.to_string()),
     }
 }

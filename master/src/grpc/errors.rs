@@ -1,12 +1,18 @@
 //! What a verb refuses, as gRPC says it: a code for people, google.rpc details for programs.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use tally_proto::convert::WireError;
 
-use crate::jobs::JobsError;
+use crate::jobs::{JobsError, OverLimit};
+use crate::spool::InputError;
 use crate::tables::TablesError;
+
+/// When to try again where it is not known when it is of use: as HTTP says.
+const COME_BACK: Duration = Duration::from_secs(5);
 
 /// What a request says makes no sense.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -23,6 +29,7 @@ impl From<JobsError> for Status {
             error => error,
         };
         let message = error.to_string();
+        let mut wait = None;
         let (code, reason) = match &error {
             JobsError::Stopped(_) => (Code::Unavailable, "STOPPING"),
             JobsError::NotFound(_) => (Code::NotFound, "NO_SUCH_JOB"),
@@ -31,6 +38,15 @@ impl From<JobsError> for Status {
             JobsError::Looks(_) => (Code::ResourceExhausted, "BUSY"),
             JobsError::Cursor(_) => (Code::InvalidArgument, "CURSOR"),
             JobsError::State { .. } => (Code::FailedPrecondition, "JOB_STATE"),
+            JobsError::OverLimit(over)
+            | JobsError::Input { error: InputError::OverLimit(over), .. } => {
+                let reason = match over {
+                    OverLimit::Jobs { .. } => "TOO_MANY_JOBS",
+                    OverLimit::Bytes { .. } => "TOO_MANY_BYTES",
+                };
+                wait = over.wait().or(Some(COME_BACK));
+                (Code::ResourceExhausted, reason)
+            }
             JobsError::Input { .. } => (Code::InvalidArgument, "INPUT"),
             JobsError::Busy(_) | JobsError::QueueFull(_) => (Code::ResourceExhausted, "BUSY"),
             JobsError::NoRoom { .. } => (Code::ResourceExhausted, "NO_ROOM"),
@@ -52,7 +68,10 @@ impl From<JobsError> for Status {
         if let JobsError::Input { job, .. } = &error {
             metadata.insert("job_id".to_owned(), job.to_string());
         }
-        let details = ErrorDetails::with_error_info(reason, "tally", metadata);
+        let mut details = ErrorDetails::with_error_info(reason, "tally", metadata);
+        if wait.is_some() {
+            details.set_retry_info(wait);
+        }
         Self::with_error_details(code, message, details)
     }
 }

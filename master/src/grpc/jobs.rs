@@ -257,7 +257,10 @@ impl JobsService {
         if let Some(repaired) = optional_job_id(&header.repairs).map_err(refused)? {
             let name = (!header.name.is_empty()).then_some(header.name);
             let expected = (header.size_hint > 0).then_some(header.size_hint);
-            return Ok((self.0.repair(repaired, name, expected, key).await?, Vec::new()));
+            return Ok((
+                self.0.repair(repaired, name, expected, (who.and_then(Who::owner), key)).await?,
+                Vec::new(),
+            ));
         }
         let some = |path: &String| (!path.is_empty()).then(|| PathBuf::from(path));
         let (path, result_path) = (some(&header.in_place), some(&header.result_path));

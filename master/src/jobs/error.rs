@@ -8,7 +8,7 @@ use thiserror::Error;
 use tally_common::api::JobState;
 use tally_common::id::JobId;
 
-use crate::coordinator::{OpenError, Stopped};
+use crate::coordinator::{OpenError, OverLimit, Stopped};
 use crate::look::QueryError;
 use crate::spool::InputError;
 use crate::store::StoreError;
@@ -61,6 +61,9 @@ pub enum JobsError {
     /// As many jobs as the master takes at a time are open.
     #[error("{0} jobs are open, as many as this master takes at a time; try again later")]
     QueueFull(usize),
+    /// Whoever submits it has more than it may.
+    #[error(transparent)]
+    OverLimit(OverLimit),
     /// The input is larger than this master takes.
     #[error(
         "the input has {bytes} bytes, and this master takes at most {most}; compress it, count it in \
@@ -163,6 +166,7 @@ impl From<OpenError> for JobsError {
             OpenError::KeyReused => Self::KeyReused,
             OpenError::KeyExpired => Self::KeyExpired,
             OpenError::QueueFull(most) => Self::QueueFull(most),
+            OpenError::OverLimit(over) => Self::OverLimit(over),
             OpenError::NoRoom { needed, room } => Self::NoRoom { needed, room },
             OpenError::Repair(why) => Self::Repair(why),
         }

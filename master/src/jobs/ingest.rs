@@ -18,7 +18,7 @@ use tally_common::table::{Table, TableDraft, TableError, infer_from};
 
 use super::peek::Peek;
 use super::{Jobs, JobsError, NewJob};
-use crate::access::{Scope, Who};
+use crate::access::{Owner, Scope, Who};
 use crate::coordinator::Stopped;
 use crate::spool::{InputError, read_up_to};
 use crate::tables::TablesError;
@@ -51,6 +51,8 @@ pub struct NewIngest {
     pub keep_input: bool,
     /// The URL that its input is fetched from.
     pub fetched_from: Option<String>,
+    /// Whose it is, where it is anybody's in particular.
+    pub owner: Option<Owner>,
 }
 
 impl NewIngest {
@@ -68,6 +70,7 @@ impl NewIngest {
             expected: None,
             keep_input: false,
             fetched_from: None,
+            owner: None,
         }
     }
 }
@@ -88,10 +91,15 @@ impl From<NewJob> for Wanted {
 }
 
 impl Wanted {
-    /// As somebody may ask for it: a table that is not there is declared for those only who may declare tables. For
+    /// As somebody asks for it, whose it is then, and as he may ask for it: a table that is not there is declared for those only who may declare tables. For
     /// others it is not there.
     #[must_use]
     pub(crate) fn by(mut self, who: Option<&Who>) -> Self {
+        let owner = who.and_then(Who::owner);
+        match &mut self {
+            Self::Count(new) => new.owner = owner,
+            Self::Ingest(new) => new.owner = owner,
+        }
         if let Self::Ingest(new) = &mut self
             && who.is_some_and(|who| !who.allows(Scope::Admin))
         {
@@ -153,6 +161,7 @@ impl Jobs {
             expected: new.expected,
             keep_input: new.keep_input,
             fetched_from: new.fetched_from,
+            owner: new.owner,
             ingest: Some((new.table, new.mode)),
             ..NewJob::new(new.name, spec)
         })

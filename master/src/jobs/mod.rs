@@ -36,7 +36,7 @@ use crate::spool::{InputError, Reception};
 use crate::store::{Store, StoreError};
 use crate::tables::Tables;
 
-pub use crate::coordinator::NewJob;
+pub use crate::coordinator::{NewJob, OverLimit};
 pub use crate::look::{MAX_ROWS, QueryError};
 pub use download::{Download, Keep};
 pub use error::JobsError;
@@ -163,6 +163,7 @@ impl Jobs {
             in_place: opened.new.in_place.is_some(),
             durable: self.config.durable,
             max_input: self.config.max_input,
+            account: opened.account.clone(),
         }
     }
 
@@ -173,8 +174,13 @@ impl Jobs {
     }
 
     fn input_failed(&self, job: JobId, error: InputError) -> Result<JobId, JobsError> {
-        let lost =
-            matches!(error, InputError::BrokeOff(_) | InputError::Stopped | InputError::Source(_));
+        let lost = matches!(
+            error,
+            InputError::BrokeOff(_)
+                | InputError::Stopped
+                | InputError::Source(_)
+                | InputError::OverLimit(_)
+        );
         let message = error.to_string();
         self.tell(|reply| Message::InputFailed { job, error: message, lost, reply })?;
         Err(JobsError::Input { job, error })

@@ -14,6 +14,7 @@ use tally_common::api::JobState;
 use tally_common::id::JobId;
 
 use super::{Jobs, JobsError, NewJob};
+use crate::access::Owner;
 use crate::coordinator::{Known, Message, Meter, Opened, Opening, Stopped, spec_of_repair};
 use crate::intake::Taken;
 use crate::spool::{InputError, Piece, Received};
@@ -28,7 +29,7 @@ impl Jobs {
     /// repeat of it gets the same job, and its bytes are only compared.
     ///
     /// # Errors
-    /// [`JobsError::Busy`], [`JobsError::QueueFull`], [`JobsError::NoRoom`];
+    /// [`JobsError::Busy`], [`JobsError::QueueFull`], [`JobsError::OverLimit`], [`JobsError::NoRoom`];
     /// [`JobsError::InProgress`], [`JobsError::KeyReused`] and [`JobsError::KeyExpired`] of a key;
     /// [`JobsError::Repair`]; [`JobsError::Io`].
     pub async fn upload(&self, new: NewJob, key: Option<String>) -> Result<Upload, JobsError> {
@@ -49,14 +50,14 @@ impl Jobs {
         repaired: JobId,
         name: Option<String>,
         expected: Option<u64>,
-        key: Option<String>,
+        (owner, key): (Option<Owner>, Option<String>),
     ) -> Result<Upload, JobsError> {
         let view = self.get(repaired).await?;
         let spec = Spec::try_from(spec_of_repair(&view.spec))
             .map_err(|error| JobsError::Repair(error.to_string()))?;
         let name = name.unwrap_or_else(|| format!("repair of {}", view.name));
         let (priority, repairs) = (view.priority, Some(repaired));
-        let new = NewJob { priority, expected, repairs, ..NewJob::new(name, spec) };
+        let new = NewJob { priority, expected, repairs, owner, ..NewJob::new(name, spec) };
         self.upload(new, key).await
     }
 

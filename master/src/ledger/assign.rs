@@ -1,4 +1,4 @@
-//! Who counts what: waiting tasks to free slaves, fairly between jobs, evenly between slaves.
+//! Who counts what: waiting tasks to free slaves, fairly between owners and their jobs, evenly between slaves.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -74,7 +74,8 @@ impl Ledger {
         true
     }
 
-    /// The next task for a session: by priority, then by job in turn, then by number.
+    /// The next task for a session: by priority, then by owner in turn, by job of that owner in
+    /// turn, and by number.
     fn next_task(&self, session: SessionId) -> Option<(JobId, TaskNumber)> {
         let slave = self.sessions.get(&session)?.slave;
         self.rota.iter().find_map(|id| {

@@ -7,6 +7,15 @@ use tally_common::spec::MaxRejects;
 
 use super::{Check, Digest};
 
+/// Whose jobs go together when turns are given out. What is behind the number is nothing to the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OwnerId(pub u64);
+
+impl OwnerId {
+    /// Of all jobs that nobody in particular has submitted.
+    pub const NOBODY: Self = Self(0);
+}
+
 /// Names the bytes of a partial that wait for a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadId(pub u64);
@@ -33,6 +42,8 @@ pub enum Event {
         job: JobId,
         /// Which jobs go first.
         priority: Priority,
+        /// Whose it is.
+        owner: OwnerId,
         /// How many records may be rejected.
         max_rejects: MaxRejects,
     },
@@ -44,6 +55,8 @@ pub enum Event {
         job: JobId,
         /// Which jobs go first.
         priority: Priority,
+        /// Whose it is.
+        owner: OwnerId,
         /// How many records may be rejected.
         max_rejects: MaxRejects,
         /// Its tasks so far, in input order. The next one that is cut follows on these.

@@ -61,6 +61,7 @@ impl Ledger {
         assert_eq!(turns.len(), on_rota.len(), "a job has two turns");
         let queued = self.jobs.iter().filter(|(_, job)| !job.queue.is_empty());
         assert_eq!(on_rota, queued.map(|(id, _)| *id).collect());
+        self.rota.check(|job| self.jobs.get(&job).map(|job| (job.priority, job.owner)));
     }
 
     fn invariant_tasks_and_sessions_agree_on_attempts(&self) {

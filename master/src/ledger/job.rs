@@ -10,7 +10,7 @@ use tally_common::spec::MaxRejects;
 
 use super::task::{LiveAttempt, Place, Task};
 use super::verify::Check;
-use super::{Merge, Outcome};
+use super::{Merge, Outcome, OwnerId};
 
 /// Durations of finished attempts that are remembered, for their median.
 const REMEMBERED: usize = 101;
@@ -31,6 +31,7 @@ pub(super) struct Job {
     /// Its place in the order of opening.
     pub(super) opened: u64,
     pub(super) priority: Priority,
+    pub(super) owner: OwnerId,
     pub(super) max_rejects: MaxRejects,
     pub(super) tasks: Vec<Task>,
     /// Tasks that wait for a slave. In order of number, so one that is tried again goes first.
@@ -56,11 +57,17 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(opened: u64, priority: Priority, max_rejects: MaxRejects) -> Self {
+    pub(super) fn new(
+        opened: u64,
+        priority: Priority,
+        owner: OwnerId,
+        max_rejects: MaxRejects,
+    ) -> Self {
         Self {
             phase: Phase::Receiving,
             opened,
             priority,
+            owner,
             max_rejects,
             tasks: Vec::new(),
             queue: BTreeSet::new(),

@@ -5,22 +5,29 @@ use tally_common::id::{JobId, MessageId, TaskNumber};
 use tally_common::spec::MaxRejects;
 
 use super::job::{Job, Phase};
-use super::{Command, Fact, Failure, Ledger, Merge, Outcome, RestoredTask};
+use super::{Command, Fact, Failure, Ledger, Merge, Outcome, OwnerId, RestoredTask};
 
 /// A job as the store remembers it.
 pub(super) struct Restored {
     pub(super) priority: Priority,
+    pub(super) owner: OwnerId,
     pub(super) max_rejects: MaxRejects,
     pub(super) tasks: Vec<RestoredTask>,
     pub(super) complete: bool,
 }
 
 impl Ledger {
-    pub(super) fn open(&mut self, id: JobId, priority: Priority, max_rejects: MaxRejects) {
+    pub(super) fn open(
+        &mut self,
+        id: JobId,
+        priority: Priority,
+        owner: OwnerId,
+        max_rejects: MaxRejects,
+    ) {
         if self.jobs.contains_key(&id) {
             return;
         }
-        self.add_job(id, priority, max_rejects);
+        self.add_job(id, Job::new(self.opened_ever + 1, priority, owner, max_rejects));
         self.persist(Fact::JobOpened { job: id, priority });
     }
 
@@ -30,7 +37,8 @@ impl Ledger {
         if self.jobs.contains_key(&id) {
             return;
         }
-        self.add_job(id, restored.priority, restored.max_rejects);
+        let Restored { priority, owner, max_rejects, .. } = restored;
+        self.add_job(id, Job::new(self.opened_ever + 1, priority, owner, max_rejects));
         for (number, task) in (0..).zip(restored.tasks) {
             self.add_task(id, number, task.bytes);
             if let (Some((totals, groups)), Some(job)) = (task.kept, self.jobs.get_mut(&id)) {
@@ -49,10 +57,10 @@ impl Ledger {
         }
     }
 
-    fn add_job(&mut self, id: JobId, priority: Priority, max_rejects: MaxRejects) {
-        self.opened_ever += 1;
-        self.opened.insert(self.opened_ever, id);
-        self.jobs.insert(id, Job::new(self.opened_ever, priority, max_rejects));
+    fn add_job(&mut self, id: JobId, job: Job) {
+        self.opened_ever = job.opened;
+        self.opened.insert(job.opened, id);
+        self.jobs.insert(id, job);
     }
 
     fn add_task(&mut self, id: JobId, number: TaskNumber, bytes: u64) {

@@ -35,7 +35,7 @@ use std::time::Duration;
 use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 
 pub use command::{Command, Fact, Failure, Merge, Outcome, Refusal};
-pub use event::{Event, RestoredTask, UploadId};
+pub use event::{Event, OwnerId, RestoredTask, UploadId};
 pub use policy::Policy;
 pub use sample::Sample;
 pub use verify::{Check, Digest, SET_ASIDE};
@@ -148,11 +148,11 @@ impl Ledger {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::JobOpened { job, priority, max_rejects } => {
-                self.open(job, priority, max_rejects);
+            Event::JobOpened { job, priority, owner, max_rejects } => {
+                self.open(job, priority, owner, max_rejects);
             }
-            Event::JobRestored { job, priority, max_rejects, tasks, complete } => {
-                self.restore(job, Restored { priority, max_rejects, tasks, complete });
+            Event::JobRestored { job, priority, owner, max_rejects, tasks, complete } => {
+                self.restore(job, Restored { priority, owner, max_rejects, tasks, complete });
             }
             Event::TaskCut { job, number, bytes } => self.task_cut(job, number, bytes),
             Event::InputComplete { job } => self.input_complete(job),
@@ -237,7 +237,7 @@ impl Ledger {
     fn enqueue(&mut self, id: JobId, number: TaskNumber) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.enqueue(number);
-            self.rota.add(job.priority, id);
+            self.rota.add((job.priority, job.owner), id);
         }
     }
 }

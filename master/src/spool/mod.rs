@@ -18,7 +18,7 @@ use tally_common::id::JobId;
 use tally_common::limits::FRAME_BYTES;
 use tally_common::spec::Spec;
 
-use crate::coordinator::{Message, Meter};
+use crate::coordinator::{Account, Message, Meter, OverLimit};
 use crate::decompress::{Decompress, DecompressError, Encoding};
 use crate::direct::DirectWriter;
 use crate::disk::Disk;
@@ -63,6 +63,9 @@ pub enum InputError {
          or ask its operator for more (--max-input)"
     )]
     TooLarge(u64),
+    /// Whoever sends it has sent more than it may.
+    #[error("{0}; nothing of the input is counted")]
+    OverLimit(OverLimit),
     /// It could not be fetched from where it was said to be.
     #[error("{0}")]
     Source(String),
@@ -95,6 +98,8 @@ pub(crate) struct Reception {
     pub(crate) durable: bool,
     /// Most bytes of an upload, as it is sent.
     pub(crate) max_input: Option<u64>,
+    /// Where its bytes are counted as they are sent, if anywhere.
+    pub(crate) account: Option<Arc<Account>>,
 }
 
 impl Reception {

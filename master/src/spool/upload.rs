@@ -165,6 +165,9 @@ impl Incoming<'_> {
         {
             return Err(InputError::TooLarge(most));
         }
+        if let Some(account) = &self.reception.account {
+            account.take(data.len() as u64).map_err(InputError::OverLimit)?;
+        }
         if self.way.is_none() {
             self.start.extend_from_slice(data);
             if self.start.len() >= SNIFF_BYTES { self.decide() } else { Ok(()) }

@@ -7,7 +7,7 @@ use super::{Dialect, StoreError};
 
 /// The migrations, oldest first: number, name, SQL of SQLite, SQL of Postgres. One that has been released is
 /// never changed.
-const MIGRATIONS: [(i64, &str, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 8] = [
     (
         1,
         "jobs",
@@ -49,6 +49,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 7] = [
         "slaves that have lied",
         include_str!("migrations/0007_set_aside.sql"),
         include_str!("migrations/postgres/0007_set_aside.sql"),
+    ),
+    (
+        8,
+        "owners of jobs",
+        include_str!("migrations/0008_owners.sql"),
+        include_str!("migrations/postgres/0008_owners.sql"),
     ),
 ];
 

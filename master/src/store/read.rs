@@ -13,6 +13,7 @@ use tally_common::spec::{KeyKind, Spec, SpecDraft};
 use super::line::{Columns, Line, lines, select};
 use super::row::id;
 use super::{AsideRow, KeptRow, Param, Store, StoreError};
+use crate::access::Owner;
 use crate::coordinator::{InputInfo, NewJob};
 use crate::intake::{Cut, Taken};
 use crate::ledger::Check;
@@ -65,6 +66,7 @@ const JOB: Columns = &[
     ("result_path", KeyKind::Text),
     ("ingest_table", KeyKind::Text),
     ("ingest_mode", KeyKind::Text),
+    ("owner", KeyKind::Text),
     ("received_bytes", KeyKind::Integer),
     ("received_crc32c", KeyKind::Integer),
     ("bytes", KeyKind::Integer),
@@ -114,6 +116,9 @@ const KEY: Columns =
 
 const RECEIVED: Columns =
     &[("received_bytes", KeyKind::Integer), ("received_crc32c", KeyKind::Integer)];
+
+const SPENT: Columns =
+    &[("owner", KeyKind::Text), ("day", KeyKind::Integer), ("bytes", KeyKind::Integer)];
 
 const ID: Columns = &[("id", KeyKind::Text)];
 const GONE: Columns = &[("job", KeyKind::Text)];
@@ -207,6 +212,15 @@ impl Store {
         found.first().map(stored).transpose()
     }
 
+    /// What owners have sent: whose, the day, and its bytes.
+    pub(crate) async fn spent(&self) -> Result<Vec<(Owner, u64, u64)>, StoreError> {
+        let spent = |line: &Line| {
+            let owner = Owner::stored(line.text("owner")?);
+            Ok((owner, line.number("day")?, line.number("bytes")?))
+        };
+        lines(self, select(SPENT, "from _spent"), &[], SPENT).await?.iter().map(spent).collect()
+    }
+
     /// Whether there was such a job, which was deleted or whose time was over.
     pub(crate) async fn is_gone(&self, job: JobId) -> Result<bool, StoreError> {
         let sql = select(GONE, "from gone where job = $1");
@@ -223,7 +237,7 @@ impl Store {
 
     /// The slaves that have lied, those first that did so first.
     pub(crate) async fn set_aside(&self) -> Result<Vec<AsideRow>, StoreError> {
-        let sql = select(ASIDE, "from slaves_set_aside order by since_ms, name, credential");
+        let sql = select(ASIDE, "from _slaves_set_aside order by since_ms, name, credential");
         let aside = |line: &Line| {
             Ok(AsideRow {
                 name: line.text("name")?.to_owned(),
@@ -274,6 +288,7 @@ fn job(
         result_path: line.maybe_text("result_path")?.map(PathBuf::from),
         repairs: line.maybe_text("repairs")?.map(job_id).transpose()?,
         first_task: line.narrow("first_task")?,
+        owner: line.maybe_text("owner")?.map(Owner::stored),
         trace: None,
     };
     let complete = line.maybe_number("bytes")?.is_some();

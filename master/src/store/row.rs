@@ -9,6 +9,7 @@ use tally_common::spec::{KeyKind, SpecDraft};
 use tally_common::table::Value;
 
 use super::{Param, StoreError, Tx};
+use crate::access::Owner;
 use crate::coordinator::InputInfo;
 use crate::intake::Taken;
 use crate::ledger::Check;
@@ -53,6 +54,7 @@ pub(crate) enum Row {
         ingest: Option<(String, IngestMode)>,
         repairs: Option<JobId>,
         first_task: TaskNumber,
+        owner: Option<Owner>,
     },
     Key {
         key: String,
@@ -108,6 +110,12 @@ pub(crate) enum Row {
     /// Those of a name that have lied are let in again.
     Trusted {
         name: String,
+    },
+    /// So many bytes of input an owner has sent in a day.
+    Spent {
+        owner: Owner,
+        day: u64,
+        bytes: u64,
     },
     /// Keys that were made before that are forgotten, and jobs that had gone by then.
     KeysExpired {
@@ -191,7 +199,7 @@ impl Row {
                 run(to, sql, [id(*job), Param::int(*gone_ms)]).await
             }
             Self::SetAside(aside) => {
-                let sql = "insert into slaves_set_aside (name, credential, reason, since_ms)
+                let sql = "insert into _slaves_set_aside (name, credential, reason, since_ms)
                     values ($1, $2, $3, $4) on conflict (name, credential) do update
                     set reason = excluded.reason";
                 let AsideRow { name, credential, reason, since_ms } = aside;
@@ -199,7 +207,13 @@ impl Row {
                 run(to, sql, [name, credential, reason, Param::int(*since_ms)]).await
             }
             Self::Trusted { name } => {
-                run(to, "delete from slaves_set_aside where name = $1", [Param::text(name)]).await
+                run(to, "delete from _slaves_set_aside where name = $1", [Param::text(name)]).await
+            }
+            Self::Spent { owner, day, bytes } => {
+                let sql = "insert into _spent (owner, day, bytes) values ($1, $2, $3)
+                    on conflict (owner) do update set day = excluded.day, bytes = excluded.bytes";
+                let owner = Param::text(owner.as_str());
+                run(to, sql, [owner, Param::int(*day), Param::int(*bytes)]).await
             }
             Self::KeysExpired { before_ms } => {
                 let before = Param::int(*before_ms);
@@ -226,14 +240,15 @@ impl Row {
             ingest,
             repairs,
             first_task,
+            owner,
         } = self
         else {
             return Ok(());
         };
         let sql = "insert into jobs (id, name, state, priority, spec, opened_ms, expected,
             keep_input, resumable, repairs, first_task, in_place, result_path,
-            ingest_table, ingest_mode)
-            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            ingest_table, ingest_mode, owner)
+            values ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
             on conflict do nothing";
         let path = |path: &Option<PathBuf>| {
             maybe_text(path.as_ref().map(|path| path.to_string_lossy()).as_deref())
@@ -253,6 +268,7 @@ impl Row {
             path(result_path),
             maybe_text(ingest.as_ref().map(|(table, _)| table.as_str())),
             maybe_text(ingest.as_ref().map(|(_, mode)| mode.as_str())),
+            maybe_text(owner.as_ref().map(Owner::as_str)),
         ];
         run(to, sql, params).await
     }

@@ -14,6 +14,7 @@ use tally_common::run::TaskTotals;
 use tally_common::spec::{Spec, SpecDraft};
 
 use super::*;
+use crate::access::Owner;
 use crate::coordinator::InputInfo;
 use crate::intake::{Cut, Taken};
 use crate::jobs::Place;
@@ -69,6 +70,7 @@ fn opened(n: u128, name: &str) -> Row {
         ingest: Some(("t".to_owned(), IngestMode::Replace)),
         repairs: None,
         first_task: u32::MAX,
+        owner: n.is_multiple_of(2).then(|| Owner::stored("cert:a ß")),
     }
 }
 
@@ -90,6 +92,24 @@ fn kept() -> KeptRow {
     let totals = TaskTotals { records: 9, rejects: 1, blank_lines: 2, lines: 12, bytes: 77 };
     let (slave, check) = ("näh\"e'".into(), Check::Alone);
     KeptRow { totals, groups: 4, run: (99, u32::MAX), slave, attempt: 3, check }
+}
+
+#[tokio::test]
+async fn whose_a_job_is_and_what_was_sent_outlives_the_process() {
+    for place in both() {
+        let store = place.open().await;
+        let (a, b) = (Owner::stored("0123456789ab"), Owner::stored("cert:b"));
+        let spent = |owner: &Owner, day, bytes| Row::Spent { owner: owner.clone(), day, bytes };
+        let rows = [opened(2, "x"), spent(&a, 7, 100), spent(&b, 7, 1 << 60), spent(&a, 8, 3)];
+        store.commit(&rows).await.unwrap();
+        store.close().await;
+        let store = place.open().await;
+        let mut found = store.spent().await.unwrap();
+        found.sort();
+        assert_eq!(found, [(a, 8, 3), (b, 7, 1 << 60)]);
+        let jobs = store.open_jobs().await.unwrap();
+        assert_eq!(jobs[0].new.owner, Some(Owner::stored("cert:a ß")));
+    }
 }
 
 #[tokio::test]
@@ -144,6 +164,7 @@ async fn a_job_is_taken_up_as_it_was() {
         assert_eq!((stored.new.keep_input, stored.new.resumable), (true, false));
         assert_eq!((stored.new.priority, stored.new.first_task), (Priority::Low, u32::MAX));
         assert_eq!(stored.new.in_place, Some(PathBuf::from("/in")));
+        assert_eq!(stored.new.owner, None);
         assert_eq!(stored.new.spec, Spec::try_from(SpecDraft::plays()).unwrap());
         assert_eq!(stored.taken, Some(taken));
         assert_eq!(stored.inputs[0].columns, ["Song", "Größe"]);

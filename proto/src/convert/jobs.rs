@@ -100,6 +100,7 @@ pub fn job_to_wire(job: &JobView) -> v1::Job {
         in_place: job.in_place.clone().unwrap_or_default(),
         result_path: job.result_path.clone().unwrap_or_default(),
         ingest: job.ingest.as_ref().map(ingest_to_wire),
+        owner: job.owner.clone().unwrap_or_default(),
     }
 }
 
@@ -213,6 +214,7 @@ pub fn job_from_wire(wire: v1::Job) -> Result<JobView, WireError> {
         input_lost: wire.input_lost,
         ingest: wire.ingest.map(ingest_from_wire).transpose()?,
         in_place: some(wire.in_place),
+        owner: some(wire.owner),
         result_path: some(wire.result_path),
     })
 }

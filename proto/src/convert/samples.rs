@@ -42,6 +42,7 @@ pub(super) fn job(number: u128) -> JobView {
             },
         }),
         in_place: some("/in"),
+        owner: some("0123456789ab"),
         result_path: some("/out"),
         progress: Progress::new(1000, Some(2000), 900, 500, 40),
         tasks: TaskCounts { cut: 1, queued: 2, running: 3, done: 4, retried: 5 },

@@ -50,6 +50,7 @@ fn job_at(number: u128, state: JobState, counted: u64, elapsed_ms: u64) -> JobVi
         input_lost: false,
         ingest: None,
         in_place: None,
+        owner: None,
         result_path: None,
         progress: Progress::new(1000 * MB, None, counted * MB, elapsed_ms, 1_234_567),
         tasks: TaskCounts { cut: 8, queued: 3, running: 1, done: 4, retried: 0 },

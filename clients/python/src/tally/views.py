@@ -126,6 +126,8 @@ class JobView:
     repairs: Optional[str] = None
     #: The last job that has corrected rejects of this one.
     repaired_by: Optional[str] = None
+    #: Whose it is: the id of a key, or `cert:` and the name of a certificate.
+    owner: Optional[str] = None
     #: Why it failed.
     error: Optional[str] = None
     #: What it waits for, such as a slave.

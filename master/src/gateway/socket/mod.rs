@@ -26,6 +26,7 @@ use tally_common::id::JobId;
 
 use super::events::Place;
 use super::problem::Problem;
+use crate::access::{Access, Scope, Scopes, Who};
 use crate::coordinator::Stopped;
 use crate::jobs::{Jobs, JobsError};
 use pump::{Pump, Wish, refuse};
@@ -78,7 +79,7 @@ impl Sockets {
 }
 
 /// Adds Socket.IO to the routes.
-pub(super) fn add(routes: Router, jobs: Jobs) -> (Router, Sockets) {
+pub(super) fn add(routes: Router, jobs: Jobs, access: Access) -> (Router, Sockets) {
     let (layer, io) = SocketIo::builder()
         .req_path(PATH)
         .ping_interval(PING.0)
@@ -88,8 +89,8 @@ pub(super) fn add(routes: Router, jobs: Jobs) -> (Router, Sockets) {
         .max_payload(MAX_PAYLOAD)
         .build_layer();
     io.ns("/", move |socket: SocketRef| {
-        let jobs = jobs.clone();
-        async move { connected(socket, jobs) }
+        let (jobs, access) = (jobs.clone(), access.clone());
+        async move { connected(socket, jobs, &access) }
     });
     let openings = Arc::new(Semaphore::new(MAX_OPENINGS));
     let (stopping, stopped) = watch::channel(false);
@@ -139,7 +140,7 @@ struct WatchRequest {
     job: JobId,
 }
 
-fn connected(socket: SocketRef, jobs: Jobs) {
+fn connected(socket: SocketRef, jobs: Jobs, access: &Access) {
     let place = match Place::take("socket_io") {
         Ok(place) => place,
         Err(problem) => {
@@ -149,6 +150,10 @@ fn connected(socket: SocketRef, jobs: Jobs) {
             return;
         }
     };
+    // Whoever came without being let in would not be here.
+    let who = socket.req_parts().extensions.get::<Who>().cloned();
+    let who = who.unwrap_or(Who::Anonymous(Scopes::NONE));
+    let ended = access.ended(&who, Scope::Read);
     let (wishes, asked) = mpsc::channel(WISHES_AHEAD);
     let gone = Arc::new(Notify::new());
     let watches = wishes.clone();
@@ -168,6 +173,10 @@ fn connected(socket: SocketRef, jobs: Jobs) {
                 debug!(%error, "a socket is told nothing more");
                 let _ = pump.socket.disconnect();
             },
+            ended = ended => {
+                debug!(%ended, "a socket is closed");
+                let _ = pump.socket.disconnect();
+            }
             () = gone.notified() => {}
         }
         drop(place);

@@ -6,7 +6,7 @@ use tally_common::id::{JobId, MessageId};
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
-use crate::ledger::{Check, Event, Fact, Outcome, RestoredTask};
+use crate::ledger::{Check, Event, Fact, Outcome, OwnerId, RestoredTask};
 
 #[derive(Clone)]
 pub(super) struct StoredJob {
@@ -32,9 +32,10 @@ impl StoredJob {
     }
 
     /// How a master that starts again hears of it.
-    pub(super) fn restored(&self, max_rejects: MaxRejects) -> Event {
+    pub(super) fn restored(&self, max_rejects: MaxRejects, owner: OwnerId) -> Event {
         let (job, priority, complete) = (self.id, self.priority, self.complete);
-        Event::JobRestored { job, priority, max_rejects, tasks: self.tasks.clone(), complete }
+        let tasks = self.tasks.clone();
+        Event::JobRestored { job, priority, owner, max_rejects, tasks, complete }
     }
 }
 

@@ -186,3 +186,58 @@ fn a_task_fails_for_good_with_its_last_attempt_only() {
     };
     assert_eq!(attempts, 5);
 }
+
+/// Jobs in the order in which their tasks are given to one slave, who answers each before he gets the next.
+fn order_of_service(bench: &mut Bench, count: usize) -> Vec<u128> {
+    let mut commands = bench.join(1, 1);
+    let mut order = Vec::new();
+    loop {
+        let given: Vec<_> = commands
+            .iter()
+            .filter_map(|command| match command {
+                Command::Assign { job, number, attempt, .. } => {
+                    Some((job.uuid().as_u128(), *number, *attempt))
+                }
+                _ => None,
+            })
+            .collect();
+        order.extend(given.iter().map(|(job, ..)| *job));
+        if order.len() >= count {
+            order.truncate(count);
+            return order;
+        }
+        let (job, number, attempt) = given[0];
+        commands = bench.answer(1, (job, number), attempt);
+    }
+}
+
+#[test]
+fn who_has_a_thousand_jobs_takes_no_more_than_who_has_one() {
+    let mut bench = Bench::new();
+    for n in 1..=1000 {
+        bench.open_of(OwnerId(1), n, 2);
+    }
+    bench.open_of(OwnerId(2), 2000, 10);
+    bench.open(3000, 10);
+    let order = order_of_service(&mut bench, 30);
+    let of = |jobs: std::ops::RangeInclusive<u128>| {
+        order.iter().filter(|job| jobs.contains(job)).count()
+    };
+    assert_eq!((of(1..=1000), of(2000..=2000), of(3000..=3000)), (10, 10, 10), "{order:?}");
+    // And his own take turns among each other.
+    let own: Vec<_> = order.iter().filter(|job| **job <= 1000).copied().collect();
+    assert_eq!(own, (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_restored_takes_turns_by_its_owner() {
+    let mut bench = Bench::new();
+    let (priority, max_rejects) = (Priority::Default, MaxRejects::default());
+    for (n, owner) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
+        let task = crate::ledger::RestoredTask { bytes: BYTES, kept: None, by: None };
+        let (job, owner, tasks) = (job(n), OwnerId(owner), vec![task; 3]);
+        let complete = true;
+        bench.apply(Event::JobRestored { job, priority, owner, max_rejects, tasks, complete });
+    }
+    assert_eq!(order_of_service(&mut bench, 6), [1, 4, 2, 4, 3, 4]);
+}

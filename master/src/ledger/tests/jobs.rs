@@ -15,7 +15,12 @@ fn a_job_is_counted_while_its_input_arrives() {
     let mut bench = Bench::new();
     bench.join(1, 1);
     let (job, priority) = (job(1), Priority::Default);
-    bench.apply(Event::JobOpened { job, priority, max_rejects: MaxRejects::default() });
+    bench.apply(Event::JobOpened {
+        job,
+        priority,
+        owner: OwnerId::NOBODY,
+        max_rejects: MaxRejects::default(),
+    });
     let first = bench.apply(Event::TaskCut { job, number: 0, bytes: BYTES });
     assert_eq!(assigned(&first), [(1, 0, 1)]);
     assert!(matches!(bench.answer(1, (1, 0), 1)[..], [Command::KeepRun { .. }]));
@@ -36,7 +41,8 @@ fn facts_come_before_what_acknowledges_them() {
     let mut bench = Bench::new();
     let job = job(1);
     let (priority, max_rejects) = (Priority::Low, MaxRejects::default());
-    let opened = bench.apply_all(Event::JobOpened { job, priority, max_rejects });
+    let opened =
+        bench.apply_all(Event::JobOpened { job, priority, owner: OwnerId::NOBODY, max_rejects });
     assert_eq!(opened, [Command::Persist(Fact::JobOpened { job, priority })]);
     let cut = bench.apply_all(Event::TaskCut { job, number: 0, bytes: BYTES });
     assert_eq!(cut, [Command::Persist(Fact::TaskCut { job, number: 0, bytes: BYTES })]);
@@ -117,7 +123,12 @@ fn a_failed_input_fails_the_job_and_takes_its_attempts_back() {
     let mut bench = Bench::new();
     bench.join(1, 1);
     let (job, priority) = (job(1), Priority::Default);
-    bench.apply(Event::JobOpened { job, priority, max_rejects: MaxRejects::default() });
+    bench.apply(Event::JobOpened {
+        job,
+        priority,
+        owner: OwnerId::NOBODY,
+        max_rejects: MaxRejects::default(),
+    });
     bench.apply(Event::TaskCut { job, number: 0, bytes: BYTES });
     let ended = bench.apply(Event::InputFailed { job, error: "no column Song".to_owned() });
     assert_eq!(ended[0], cancel(1, (1, 0), 1));
@@ -131,7 +142,7 @@ fn a_gap_in_the_input_fails_the_job_and_a_repeat_does_not() {
     let (priority, max_rejects) = (Priority::Default, MaxRejects::default());
     let job = job(1);
     let mut bench = Bench::new();
-    bench.apply(Event::JobOpened { job, priority, max_rejects });
+    bench.apply(Event::JobOpened { job, priority, owner: OwnerId::NOBODY, max_rejects });
     for _ in 0..2 {
         assert_eq!(bench.apply(Event::TaskCut { job, number: 0, bytes: BYTES }), []);
     }

@@ -16,7 +16,7 @@ use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 use uuid::Uuid;
 
-use super::{Command, Event, JobSummary, Ledger, Policy, UploadId};
+use super::{Command, Event, JobSummary, Ledger, OwnerId, Policy, UploadId};
 
 /// Length of every task, in bytes.
 const BYTES: u64 = 100;
@@ -81,8 +81,20 @@ impl Bench {
         priority: Priority,
         max_rejects: MaxRejects,
     ) -> Vec<Command> {
-        let job = job(n);
-        let mut commands = self.apply(Event::JobOpened { job, priority, max_rejects });
+        let (job, owner) = (job(n), OwnerId::NOBODY);
+        let opened = Event::JobOpened { job, priority, owner, max_rejects };
+        self.open_with(opened, job, tasks)
+    }
+
+    /// The same for somebody.
+    fn open_of(&mut self, owner: OwnerId, n: u128, tasks: u32) -> Vec<Command> {
+        let (job, priority, max_rejects) = (job(n), Priority::Default, MaxRejects::Count(0));
+        let opened = Event::JobOpened { job, priority, owner, max_rejects };
+        self.open_with(opened, job, tasks)
+    }
+
+    fn open_with(&mut self, opened: Event, job: JobId, tasks: u32) -> Vec<Command> {
+        let mut commands = self.apply(opened);
         for number in 0..tasks {
             commands.extend(self.apply(Event::TaskCut { job, number, bytes: BYTES }));
         }

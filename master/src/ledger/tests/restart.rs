@@ -18,7 +18,14 @@ impl Bench {
         let (priority, max_rejects) = (Priority::Default, MaxRejects::Count(0));
         let (job, tasks) = (job(n), restored(kept));
         // With the facts, of which there must be none.
-        self.apply_all(Event::JobRestored { job, priority, max_rejects, tasks, complete })
+        self.apply_all(Event::JobRestored {
+            job,
+            priority,
+            owner: OwnerId::NOBODY,
+            max_rejects,
+            tasks,
+            complete,
+        })
     }
 }
 
@@ -65,8 +72,14 @@ fn a_restored_job_that_was_counted_merges_at_once() {
     let mut tasks = restored(&[Some(5)]);
     tasks[0].kept = Some((totals(5, 2), 1));
     let (job, priority, max_rejects) = (job(1), Priority::Default, MaxRejects::Count(1));
-    let commands =
-        bench.apply(Event::JobRestored { job, priority, max_rejects, tasks, complete: true });
+    let commands = bench.apply(Event::JobRestored {
+        job,
+        priority,
+        owner: OwnerId::NOBODY,
+        max_rejects,
+        tasks,
+        complete: true,
+    });
     assert_eq!(commands, [Command::StartMerge { job, outcome: Merge::RejectsOnly }]);
 }
 

@@ -1,6 +1,6 @@
 -- Slaves that have lied, by name and by what they showed of themselves (a certificate; empty where that was
 -- nothing): they are not let in again until an operator says so.
-create table slaves_set_aside (
+create table _slaves_set_aside (
     name       text    not null,
     credential text    not null,
     reason     text not null,

@@ -6,7 +6,7 @@ use tally_common::id::{JobId, MessageId};
 use tally_common::run::TaskTotals;
 
 use super::Mistake;
-use crate::ledger::{Event, Ledger, RestoredTask};
+use crate::ledger::{Event, Ledger, OwnerId, RestoredTask};
 
 impl Mistake {
     /// The event as the ledger hears of it, if it does.
@@ -43,6 +43,10 @@ impl Mistake {
             (Self::BelievesEverybody, Event::PartialArrived { digest: Some(digest), .. }) => {
                 digest.0 = [0; 32];
             }
+            (
+                Self::ForgetsWhoseJobsAre,
+                Event::JobOpened { job, owner, .. } | Event::JobRestored { job, owner, .. },
+            ) => *owner = OwnerId(job.uuid().as_u128() as u64),
             (Self::CallsTheHonestLiars, Event::Recounted { digest, .. }) => digest.0 = [1; 32],
             _ => {}
         }
@@ -50,10 +54,11 @@ impl Mistake {
     }
 
     fn misread_restored(self, event: &Event) -> Event {
-        let Event::JobRestored { job, priority, max_rejects, tasks, complete } = event else {
+        let Event::JobRestored { job, priority, owner, max_rejects, tasks, complete } = event
+        else {
             return event.clone();
         };
-        let (job, priority, max_rejects) = (*job, *priority, *max_rejects);
+        let (job, priority, owner, max_rejects) = (*job, *priority, *owner, *max_rejects);
         let (mut tasks, mut complete) = (tasks.clone(), *complete);
         match self {
             Self::RestoresKeptTasksAsOpen => tasks.iter_mut().for_each(|task| task.kept = None),
@@ -62,7 +67,7 @@ impl Mistake {
             Self::NumbersAnewAfterARestart if !complete => tasks.clear(),
             _ => {}
         }
-        Event::JobRestored { job, priority, max_rejects, tasks, complete }
+        Event::JobRestored { job, priority, owner, max_rejects, tasks, complete }
     }
 }
 

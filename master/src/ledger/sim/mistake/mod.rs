@@ -82,6 +82,8 @@ mistakes! {
     CallsTheHonestLiars,
     KeepsWhatLiarsHaveSaid,
     LetsLiarsWorkOn,
+    /// Jobs take turns, whoever has how many.
+    ForgetsWhoseJobsAre,
 }
 
 impl Mistake {

@@ -1,17 +1,24 @@
 //! Jobs that come, are restored, and go; restarts of the master. What was durable before a restart
 //! is so after it: the account of tasks and ends goes on.
 
+use tally_common::api::Priority;
 use tally_common::id::JobId;
 use tally_common::spec::MaxRejects;
 
 use super::{Job, Oracle};
-use crate::ledger::RestoredTask;
+use crate::ledger::{OwnerId, RestoredTask};
 
 impl Oracle {
-    pub(super) fn opened(&mut self, job: JobId, max_rejects: MaxRejects) {
+    pub(super) fn opened(
+        &mut self,
+        job: JobId,
+        line: (Priority, OwnerId),
+        max_rejects: MaxRejects,
+    ) {
         self.jobs.entry(job).or_insert(Job {
             known: true,
             restored: 0,
+            line,
             max_rejects,
             tasks: Vec::new(),
             complete: false,
@@ -65,6 +72,7 @@ impl Oracle {
         self.quarantined.clear();
         self.authors.clear();
         self.aside.clear();
+        self.since.clear();
         (self.clock, self.awake) = (None, std::time::Duration::ZERO);
         for job in self.jobs.values_mut() {
             (job.known, job.merging) = (false, None);

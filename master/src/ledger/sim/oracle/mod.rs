@@ -4,19 +4,20 @@
 mod life;
 mod seen;
 mod trust;
+mod turns;
 mod twice;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tally_common::api::JobState;
+use tally_common::api::{JobState, Priority};
 use tally_common::id::{Attempt, JobId, MessageId, SessionId, SlaveId, TaskNumber};
 use tally_common::run::TaskTotals;
 use tally_common::spec::MaxRejects;
 
 use crate::ledger::{
-    Command, Event, Fact, Ledger, Merge, Outcome, TaskState, TaskSummary, UploadId,
+    Command, Event, Fact, Ledger, Merge, Outcome, OwnerId, TaskState, TaskSummary, UploadId,
 };
 
 /// How long a slave may be silent: the promise, not the policy's value.
@@ -43,6 +44,8 @@ struct Job {
     known: bool,
     /// Tasks that it was restored with, if it was.
     restored: usize,
+    /// Among which jobs it takes turns.
+    line: (Priority, OwnerId),
     max_rejects: MaxRejects,
     tasks: Vec<MessageId>,
     complete: bool,
@@ -103,6 +106,10 @@ pub(super) struct Oracle {
     facts: Vec<Fact>,
     cancelled: Vec<Cancelled>,
     assigned: Vec<MessageId>,
+    /// What was assigned off the queue, in order.
+    turns: Vec<MessageId>,
+    /// Who has had a turn since an owner began to wait for one.
+    since: BTreeMap<(Priority, OwnerId), BTreeSet<OwnerId>>,
     max_attempts: u32,
     pub(super) seen: Seen,
 }
@@ -119,7 +126,9 @@ impl Oracle {
             self.end_quarantines();
         }
         match event {
-            Event::JobOpened { job, max_rejects, .. } => self.opened(*job, *max_rejects),
+            Event::JobOpened { job, priority, owner, max_rejects } => {
+                self.opened(*job, (*priority, *owner), *max_rejects);
+            }
             Event::JobRestored { job, tasks, complete, .. } => {
                 self.restored(*job, tasks, *complete);
             }
@@ -228,6 +237,7 @@ impl Oracle {
         self.facts.clear();
         self.cancelled.clear();
         self.assigned.clear();
+        self.turns.clear();
         for command in commands {
             self.check(event, command);
         }
@@ -247,6 +257,7 @@ impl Oracle {
             self.check_sessions(ledger);
             self.check_jobs(ledger);
             self.check_nobody_idles(ledger);
+            self.check_turns(ledger);
         }
         if matches!(event, Event::TaskFailed { .. } | Event::PartialRefused { .. }) {
             let mut tasks = self.jobs.keys().flat_map(|id| ledger.tasks(id));

@@ -72,4 +72,5 @@ counters! {
     recounts_that_failed,
     set_aside,
     thrown_away,
+    turns_waited_for,
 }

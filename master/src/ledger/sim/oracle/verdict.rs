@@ -53,7 +53,12 @@ impl Oracle {
             .sessions
             .values()
             .filter(|session| session.held.iter().any(|(held, ..)| *held == message_id));
-        assert!(held_by.count() < 2, "a third attempt at once");
+        let held_by = held_by.count();
+        assert!(held_by < 2, "a third attempt at once");
+        let moved = self.cancelled.iter().any(|cancelled| cancelled.message_id == message_id);
+        if held_by == 0 && !moved {
+            self.turns.push(message_id);
+        }
         let task = self.tasks.get_mut(&message_id).expect("a task to assign");
         let job = task.job.and_then(|job| self.jobs.get(&job)).expect("a job to assign of");
         assert!(task.kept.is_none() && job.ended.is_none(), "work that nobody needs");

@@ -5,8 +5,8 @@ use tally_common::id::{JobId, MessageId, SessionId, SlaveId, TaskNumber};
 use tally_common::spec::MaxRejects;
 
 use super::{Nature, Task, World};
-use crate::ledger::Event;
 use crate::ledger::sim::store::StoredJob;
+use crate::ledger::{Event, OwnerId};
 
 impl World {
     pub(super) fn happen(&mut self) {
@@ -45,18 +45,19 @@ impl World {
             [MaxRejects::Count(0), MaxRejects::Count(3), MaxRejects::PartsPerMillion(9000)];
         let max_rejects = self.random.pick(&maxima).unwrap_or_default();
         self.jobs.push(job);
-        self.specs.insert(job, max_rejects);
-        self.apply(Event::JobOpened { job, priority, max_rejects });
+        let owner = OwnerId(self.random.below(3));
+        self.specs.insert(job, (max_rejects, owner));
+        self.apply(Event::JobOpened { job, priority, owner, max_rejects });
     }
 
     /// A live job is opened or restored once more, which changes nothing.
     fn repeat(&mut self, job: JobId) {
-        let (priority, max_rejects) = (Priority::Low, MaxRejects::Count(7));
+        let (priority, owner, max_rejects) = (Priority::Low, OwnerId(7), MaxRejects::Count(7));
         if self.ledger.job(&job).is_some() && self.random.one_in(2) {
-            self.apply(Event::JobOpened { job, priority, max_rejects });
+            self.apply(Event::JobOpened { job, priority, owner, max_rejects });
         } else if self.ledger.job(&job).is_some() {
             let (tasks, complete) = (Vec::new(), true);
-            self.apply(Event::JobRestored { job, priority, max_rejects, tasks, complete });
+            self.apply(Event::JobRestored { job, priority, owner, max_rejects, tasks, complete });
         }
     }
 

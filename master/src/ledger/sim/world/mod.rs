@@ -19,7 +19,7 @@ use super::mistake::Mistake;
 use super::oracle::{Oracle, QUARANTINE, Seen};
 use super::random::Random;
 use super::store::Store;
-use crate::ledger::{Command, Digest, Event, Ledger, Policy, Sample};
+use crate::ledger::{Command, Digest, Event, Ledger, OwnerId, Policy, Sample};
 use mail::Mail;
 use restart::Crash;
 
@@ -78,7 +78,8 @@ pub(super) struct World {
     /// Liars do nothing else, and nothing else goes wrong.
     steady: bool,
     jobs: Vec<JobId>,
-    specs: BTreeMap<JobId, MaxRejects>,
+    /// What was asked for with each job that was ever opened, and by whom.
+    specs: BTreeMap<JobId, (MaxRejects, OwnerId)>,
     tasks: BTreeMap<MessageId, Task>,
     /// Runs on the master's disk that hold.
     runs: BTreeMap<MessageId, TaskTotals>,

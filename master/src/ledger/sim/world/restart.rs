@@ -77,7 +77,8 @@ impl World {
         let open = self.store.jobs().filter(|job| job.ended.is_none());
         for id in open.map(|job| job.id).collect::<Vec<_>>() {
             let Some(job) = self.store.job(id) else { continue };
-            self.apply(job.restored(self.specs[&id]));
+            let (max_rejects, owner) = self.specs[&id];
+            self.apply(job.restored(max_rejects, owner));
             if self.restarts > life {
                 // It did not come far.
                 return;
