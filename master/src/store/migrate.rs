@@ -7,7 +7,7 @@ use super::{Dialect, StoreError};
 
 /// The migrations, oldest first: number, name, SQL of SQLite, SQL of Postgres. One that has been released is
 /// never changed.
-const MIGRATIONS: [(i64, &str, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 7] = [
     (
         1,
         "jobs",
@@ -43,6 +43,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 6] = [
         "sources",
         include_str!("migrations/0006_sources.sql"),
         include_str!("migrations/postgres/0006_sources.sql"),
+    ),
+    (
+        7,
+        "history ahead",
+        include_str!("migrations/0007_ahead.sql"),
+        include_str!("migrations/postgres/0007_ahead.sql"),
     ),
 ];
 

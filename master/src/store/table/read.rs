@@ -4,7 +4,7 @@ use tally_common::api::{ChangeKind, Recount, RecountedAggregate};
 use tally_common::spec::{AggregateOp, KeyKind};
 use tally_common::table::{Key, Row, TableAggregate, Value};
 
-use super::{GroupTotals, Stored, TableSql, quoted, rows_column};
+use super::{GroupTotals, Stored, TableSql, quoted, rows_column, weight};
 use crate::store::{Cell, Param, StoreError, Tx};
 
 /// A change as it was.
@@ -50,6 +50,38 @@ impl TableSql {
         let mut found = Vec::new();
         tx.each(sql, &params, &self.kinds(), |row| found.push(self.stored(row))).await?;
         Ok(found)
+    }
+
+    /// The rows after a key, in order: as many as there are, at most so many, and no more than come to some
+    /// bytes (but one). Gives whether there may be more.
+    pub(crate) async fn share(
+        &self,
+        tx: &mut Tx,
+        after: Option<&Key>,
+        (rows, bytes): (usize, usize),
+    ) -> Result<(Vec<Stored>, bool), StoreError> {
+        let Tx::Here(here) = tx else {
+            let found = self.between(tx, after, None, u32::try_from(rows).ok()).await?;
+            let more = found.len() >= rows;
+            return Ok((found, more));
+        };
+        let (wanted, params) = self.range(&[(after, ">")]);
+        let sql = format!(
+            "select {} from {} t where {wanted} order by {}",
+            self.selected(),
+            self.name(),
+            self.key_columns().join(", ")
+        );
+        let (kinds, mut found, mut left) = (self.kinds(), Vec::new(), bytes);
+        let mut more = false;
+        here.scan(&sql, &params, |row| {
+            let stored = self.stored(row.values(&kinds)?);
+            left = left.saturating_sub(weight(&stored.row));
+            found.push(stored);
+            more = found.len() >= rows || left == 0;
+            Ok(!more)
+        })?;
+        Ok((found, more))
     }
 
     /// That the key of `t` is on a side of each of some keys, and what that is given.
@@ -151,11 +183,11 @@ impl TableSql {
         .await
     }
 
-    /// The changes after one, in order.
+    /// The changes after one, in order, of a table that has come to `version`.
     pub(crate) async fn changes(
         &self,
         tx: &mut Tx,
-        after: u64,
+        (after, version): (u64, u64),
         limit: u32,
     ) -> Result<Vec<Past>, StoreError> {
         let after = [Param::int(after)];
@@ -166,20 +198,26 @@ impl TableSql {
         );
         let mut found = Vec::new();
         tx.each(sql, &after, &self.kinds(), |row| found.push(self.now(self.stored(row)))).await?;
-        let conditions = format!("version > $1 order by version limit {limit}");
-        found.extend(self.past(tx, &conditions, &after).await?);
+        let conditions = "version > $1";
+        let order = format!("order by version limit {limit}");
+        found.extend(self.past(tx, (conditions, &order), &after, version).await?);
         found.sort_unstable_by_key(|past| past.version);
         found.truncate(limit as usize);
         Ok(found)
     }
 
-    /// What the row of a key was, the newest change first.
-    pub(crate) async fn history(&self, tx: &mut Tx, key: &Key) -> Result<Vec<Past>, StoreError> {
+    /// What the row of a key was, the newest change first, in a table that has come to `version`.
+    pub(crate) async fn history(
+        &self,
+        tx: &mut Tx,
+        key: &Key,
+        version: u64,
+    ) -> Result<Vec<Past>, StoreError> {
         let params = [Param::text(&key.to_json().to_string())];
         let mut found = Vec::new();
         self.rows_of(tx, &[key], |stored| found.push(self.now(stored))).await?;
-        let past = self.past(tx, "row_key = $1 order by version desc limit 10000", &params).await?;
-        found.extend(past);
+        let wanted = ("row_key = $1", "order by version desc limit 10000");
+        found.extend(self.past(tx, wanted, &params, version).await?);
         Ok(found)
     }
 
@@ -195,19 +233,24 @@ impl TableSql {
         }
     }
 
+    /// What is kept of the past. What was written ahead of a change that the table has not come to has not
+    /// happened.
     async fn past(
         &self,
         tx: &mut Tx,
-        conditions: &str,
+        (conditions, order): (&str, &str),
         params: &[Param],
+        version: u64,
     ) -> Result<Vec<Past>, StoreError> {
         let (number, text) = (KeyKind::Integer, KeyKind::Text);
         let sql = format!(
             "select version, row_key, change, row_values, changed_ms from row_history
-             where table_id = {} and {conditions}",
-            self.id
+             where table_id = {} and {conditions} and coalesce(ahead, 0) <= ${} {order}",
+            self.id,
+            params.len() + 1
         );
-        let rows = tx.query(sql, params, &[number, text, text, text, number]).await?;
+        let params = [params, &[Param::int(version)]].concat();
+        let rows = tx.query(sql, &params, &[number, text, text, text, number]).await?;
         rows.into_iter().map(|row| self.past_of(&row)).collect()
     }
 
