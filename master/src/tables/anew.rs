@@ -52,23 +52,27 @@ impl Applier {
         let handle = Arc::clone(&self.handle);
         // From here on, whoever has the turn next looks for what is left behind.
         handle.litter();
-        match Anew::write(&handle, turn.counters, staged, means).await {
-            Ok(counters) => {
-                fault::point("a table is written anew");
-                let mut tx = handle.db.write_here().await?;
-                handle.sql.swap(&mut tx).await?;
-                meta::move_counters(&mut tx, handle.sql.id, counters).await?;
-                self.commit((turn, tx), counters, None, true).await?;
-                handle.tidy_soon();
-                fault::point("a table has been replaced");
-                Ok(self.counts)
-            }
+        let done = match Anew::write(&handle, turn.counters, staged, means).await {
+            Ok(counters) => self.take_place(turn, counters).await,
             Err(error) => {
                 turn.leave();
-                handle.tidy_soon();
                 Err(error)
             }
-        }
+        };
+        handle.tidy_soon();
+        done.map(|()| self.counts)
+    }
+
+    /// Makes what has been written anew the table.
+    async fn take_place(&self, turn: Turn<'_>, counters: Counters) -> Result<(), TablesError> {
+        fault::point("a table is written anew");
+        let sql = &self.handle.sql;
+        let mut tx = self.handle.db.write_here().await?;
+        sql.swap(&mut tx).await?;
+        meta::move_counters(&mut tx, sql.id, counters).await?;
+        self.commit((turn, tx), counters, None, true).await?;
+        fault::point("a table has been replaced");
+        Ok(())
     }
 }
 
