@@ -40,8 +40,7 @@ fn others_get_on(mode: &str, at: &str) {
     let folder = tempfile::tempdir().unwrap();
     let holding = folder.path().join("held");
     let env = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let envs =
-        vec![env("TALLY_PAUSE_AT", at), env("TALLY_PAUSE_WHILE", holding.to_str().unwrap())];
+    let envs = vec![env("TALLY_PAUSE_AT", at), env("TALLY_PAUSE_WHILE", holding.to_str().unwrap())];
     let mut cluster = Cluster::start_with(1, Options { envs, ..Options::default() });
     if at == ANEW && cluster.store().is_some() {
         // A Postgres is given one transaction, which nobody waits for.

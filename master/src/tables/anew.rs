@@ -110,7 +110,8 @@ impl<'h> Anew<'h> {
             let last = rows.last().filter(|_| more).map(|stored| table.key_of(&stored.row));
             let (changes, filled) = take(&mut staged, &mut next, (table, last.as_ref()), share)?;
             // Where there are more changes the rows behind the last one wait for theirs.
-            let through = if filled { changes.last().map(|change| change.key(table)) } else { last };
+            let through =
+                if filled { changes.last().map(|change| change.key(table)) } else { last };
             if let Some(through) = &through {
                 let upto = rows.partition_point(|stored| table.key_of(&stored.row) <= *through);
                 rows.truncate(upto);

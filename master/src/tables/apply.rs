@@ -139,7 +139,11 @@ impl Applier {
     }
 
     /// Writes changes of rows, history with them; aggregates are moved and wait.
-    pub(super) async fn write(&self, open: &mut Open<'_>, made: Vec<Change>) -> Result<(), TablesError> {
+    pub(super) async fn write(
+        &self,
+        open: &mut Open<'_>,
+        made: Vec<Change>,
+    ) -> Result<(), TablesError> {
         let (sql, table) = (&self.handle.sql, self.handle.table());
         let Open { tx, changes, .. } = open;
         for (at, aggregate) in table.aggregates().iter().enumerate() {
@@ -182,7 +186,11 @@ impl Applier {
     }
 
     /// Ends a transaction: aggregates, counters, and how far it has come.
-    pub(super) async fn close(&mut self, open: Option<Open<'_>>, done: bool) -> Result<(), TablesError> {
+    pub(super) async fn close(
+        &mut self,
+        open: Option<Open<'_>>,
+        done: bool,
+    ) -> Result<(), TablesError> {
         let Some(Open { turn, mut tx, mut changes, through, .. }) = open else { return Ok(()) };
         write_groups(&self.handle.sql, &mut tx, &mut changes).await?;
         self.commit((turn, tx), changes.counters(), through, done).await

@@ -425,8 +425,7 @@ async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
     let id = job();
     let (half, own) = (rows[..30_000].to_vec(), tables.clone());
     tokio::task::spawn_blocking(move || {
-        let mut ingest =
-            own.ingest(id, ("products", IngestMode::Merge), means()).unwrap();
+        let mut ingest = own.ingest(id, ("products", IngestMode::Merge), means()).unwrap();
         for row in half {
             ingest.push(row, 1).unwrap();
         }
@@ -530,8 +529,7 @@ async fn nobody_waits_for_the_end_of_an_ingest_on(ground: &Ground) {
     let own = tables.clone();
     let (go, gone) = std::sync::mpsc::sync_channel::<()>(0);
     let filling = tokio::task::spawn_blocking(move || {
-        let mut ingest =
-            own.ingest(job(), ("products", IngestMode::Merge), means()).unwrap();
+        let mut ingest = own.ingest(job(), ("products", IngestMode::Merge), means()).unwrap();
         for i in 0..30_000 {
             ingest.push(product(i, i, "x"), 1).unwrap();
         }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -309,7 +309,8 @@ async fn nobody_but_its_own_operations_waits_for_a_replacement() {
         }
         let operation = waiting.get_or_insert_with(|| {
             let (own, (draft, key)) = (tables.clone(), drawn(&mut Draw(8), 0));
-            let apply = async move { own.apply("numbers", vec![draft.clone()]).await.map(|_| draft) };
+            let apply =
+                async move { own.apply("numbers", vec![draft.clone()]).await.map(|_| draft) };
             (tokio::spawn(apply), key)
         });
         assert!(!operation.0.is_finished());
