@@ -19,7 +19,7 @@ use super::TablesError;
 use super::apply::{Applier, TRANSACTION_GROUPS};
 use super::changes::{Changes, Overflow};
 use super::handle::{Handle, Turn};
-use super::ingest::{CHUNK_BYTES, Means, Shares};
+use super::ingest::{CHUNK_BYTES, MayGoOn, Means, Shares};
 use super::stage::{Change, Staged};
 use super::writer::lay_groups;
 use crate::coordinator::fault;
@@ -53,7 +53,7 @@ impl Applier {
         // From here on, whoever has the turn next looks for what is left behind.
         handle.litter();
         let done = match Anew::write(&handle, turn.counters, staged, means).await {
-            Ok(counters) => self.take_place(turn, counters).await,
+            Ok(counters) => self.take_place(turn, counters, &means.may_go_on).await,
             Err(error) => {
                 turn.leave();
                 Err(error)
@@ -64,8 +64,18 @@ impl Applier {
     }
 
     /// Makes what has been written anew the table.
-    async fn take_place(&self, turn: Turn<'_>, counters: Counters) -> Result<(), TablesError> {
+    async fn take_place(
+        &self,
+        turn: Turn<'_>,
+        counters: Counters,
+        may_go_on: &MayGoOn,
+    ) -> Result<(), TablesError> {
         fault::point("a table is written anew");
+        // It needs no room any more.
+        if let Err(stopped @ TablesError::Stopped) = may_go_on() {
+            turn.leave();
+            return Err(stopped);
+        }
         let sql = &self.handle.sql;
         let mut tx = self.handle.db.write_here().await?;
         sql.swap(&mut tx).await?;
