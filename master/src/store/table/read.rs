@@ -4,7 +4,7 @@ use tally_common::api::{ChangeKind, Recount, RecountedAggregate};
 use tally_common::spec::{AggregateOp, KeyKind};
 use tally_common::table::{Key, Row, TableAggregate, Value};
 
-use super::{GroupTotals, Stored, TableSql, quoted, rows_column, weight};
+use super::{GroupTotals, Stored, TableSql, quoted, rows_column};
 use crate::store::{Cell, Param, StoreError, Tx};
 
 /// A change as it was.
@@ -50,38 +50,6 @@ impl TableSql {
         let mut found = Vec::new();
         tx.each(sql, &params, &self.kinds(), |row| found.push(self.stored(row))).await?;
         Ok(found)
-    }
-
-    /// The rows after a key, in order: as many as there are, at most so many, and no more than come to some
-    /// bytes (but one). Gives whether there may be more.
-    pub(crate) async fn share(
-        &self,
-        tx: &mut Tx,
-        after: Option<&Key>,
-        (rows, bytes): (usize, usize),
-    ) -> Result<(Vec<Stored>, bool), StoreError> {
-        let Tx::Here(here) = tx else {
-            let found = self.between(tx, after, None, u32::try_from(rows).ok()).await?;
-            let more = found.len() >= rows;
-            return Ok((found, more));
-        };
-        let (wanted, params) = self.range(&[(after, ">")]);
-        let sql = format!(
-            "select {} from {} t where {wanted} order by {}",
-            self.selected(),
-            self.name(),
-            self.key_columns().join(", ")
-        );
-        let (kinds, mut found, mut left) = (self.kinds(), Vec::new(), bytes);
-        let mut more = false;
-        here.scan(&sql, &params, |row| {
-            let stored = self.stored(row.values(&kinds)?);
-            left = left.saturating_sub(weight(&stored.row));
-            found.push(stored);
-            more = found.len() >= rows || left == 0;
-            Ok(!more)
-        })?;
-        Ok((found, more))
     }
 
     /// That the key of `t` is on a side of each of some keys, and what that is given.

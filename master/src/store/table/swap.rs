@@ -5,8 +5,9 @@
 //! renamed, and emptied a share at a time before it is dropped.
 
 use tally_common::spec::KeyKind;
+use tally_common::table::Key;
 
-use super::{Side, TableSql, quoted};
+use super::{Side, Stored, TableSql, quoted, weight};
 use crate::store::{Dialect, Param, SqlColumn, StoreError, Tx};
 
 impl TableSql {
@@ -22,6 +23,38 @@ impl TableSql {
         generation: u64,
     ) -> Result<(), StoreError> {
         self.on(Side::New).create_marked(tx, &format!("/{generation}")).await
+    }
+
+    /// The rows after a key, in order: as many as there are, at most so many, and no more than come to some
+    /// bytes (but one). Gives whether there may be more.
+    pub(crate) async fn share(
+        &self,
+        tx: &mut Tx,
+        after: Option<&Key>,
+        (rows, bytes): (usize, usize),
+    ) -> Result<(Vec<Stored>, bool), StoreError> {
+        let Tx::Here(here) = tx else {
+            let found = self.between(tx, after, None, u32::try_from(rows).ok()).await?;
+            let more = found.len() >= rows;
+            return Ok((found, more));
+        };
+        let (wanted, params) = self.range(&[(after, ">")]);
+        let sql = format!(
+            "select {} from {} t where {wanted} order by {}",
+            self.selected(),
+            self.name(),
+            self.key_columns().join(", ")
+        );
+        let (kinds, mut found, mut left) = (self.kinds(), Vec::new(), bytes);
+        let mut more = false;
+        here.scan(&sql, &params, |row| {
+            let stored = self.stored(row.values(&kinds)?);
+            left = left.saturating_sub(weight(&stored.row));
+            found.push(stored);
+            more = found.len() >= rows || left == 0;
+            Ok(!more)
+        })?;
+        Ok((found, more))
     }
 
     /// Makes the new side the one in use, and that the old one.
