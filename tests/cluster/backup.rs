@@ -25,7 +25,7 @@ fn result(http: &Http, id: &str) -> Vec<u8> {
 }
 
 /// A copy of a cluster's data, brought back in a new folder.
-fn copied(cluster: &Cluster, name: &str) -> std::path::PathBuf {
+pub(crate) fn copied(cluster: &Cluster, name: &str) -> std::path::PathBuf {
     let (to, new) = (cluster.path(name), cluster.path(&format!("{name}-restored")));
     let data = cluster.path("data");
     let [data, to, new] = [&data, &to, &new].map(|path| path.to_str().unwrap());
@@ -36,7 +36,7 @@ fn copied(cluster: &Cluster, name: &str) -> std::path::PathBuf {
     new.into()
 }
 
-fn master_on(data: &Path) -> Cluster {
+pub(crate) fn master_on(data: &Path) -> Cluster {
     Cluster::start_with(1, Options { data_dir: Some(data.to_owned()), ..small_tasks() })
 }
 

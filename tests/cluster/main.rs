@@ -1,6 +1,7 @@
 //! Whole-cluster tests: real processes, real sockets, real files.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails, as it should")]
 
+mod anew;
 mod backup;
 mod bad_input;
 mod bombs;

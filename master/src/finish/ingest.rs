@@ -2,6 +2,7 @@
 //! file had more than once.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ use tally_common::value::{write_integer, write_text};
 use super::{FinishError, FinishJob};
 use crate::coordinator::fault;
 use crate::merge::{MergeError, MergeInput, MergeOptions, MergeSummary, each_row};
-use crate::tables::{Ingest, TablesError};
+use crate::tables::{Ingest, MayGoOn, Means, TablesError};
 
 /// Bytes of the report that are gathered before they are written.
 const REPORT_BYTES: usize = 64 << 10;
@@ -35,7 +36,8 @@ pub(super) fn apply(
         );
         return Err(TablesError::Ingest(why).into());
     }
-    let mut ingest = job.tables.ingest(job.id, (table, mode), options.scratch_dir)?;
+    let means = Means::new(options.scratch_dir, may_go_on(job));
+    let mut ingest = job.tables.ingest(job.id, (table, mode), means)?;
     let mut report = Report::begin(&job.spec, out)?;
     let mut failed = None;
     let merged = each_row(&job.spec, inputs, options, |row, records| {
@@ -54,6 +56,21 @@ pub(super) fn apply(
     let counts = ingest.finish()?;
     fault::point("an ingest is applied");
     Ok((report.finish()?, counts))
+}
+
+/// A table that is written anew needs room beside the one in use: where that goes into what is kept free, all
+/// of it is given back, and the job waits for space.
+fn may_go_on(job: &FinishJob) -> MayGoOn {
+    let (meter, disk) = (Arc::clone(&job.meter), Arc::clone(&job.disk));
+    Box::new(move || {
+        if meter.is_over() {
+            return Err(TablesError::Stopped);
+        }
+        if disk.look() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+        }
+        Ok(())
+    })
 }
 
 /// Whether a job's spec is still that of its table.

@@ -7,7 +7,7 @@ use super::{Dialect, StoreError};
 
 /// The migrations, oldest first: number, name, SQL of SQLite, SQL of Postgres. One that has been released is
 /// never changed.
-const MIGRATIONS: [(i64, &str, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 9] = [
     (
         1,
         "jobs",
@@ -55,6 +55,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 8] = [
         "owners of jobs",
         include_str!("migrations/0008_owners.sql"),
         include_str!("migrations/postgres/0008_owners.sql"),
+    ),
+    (
+        9,
+        "history ahead",
+        include_str!("migrations/0009_ahead.sql"),
+        include_str!("migrations/postgres/0009_ahead.sql"),
     ),
 ];
 

@@ -63,13 +63,14 @@ pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
 }
 
 /// The same settings for connections that are not the pool's. A commit that has been acknowledged outlives a
-/// power cut: `synchronous` is full in both.
+/// power cut: `synchronous` is full in both. Where a table is renamed, views that somebody has made of it
+/// stay with its name.
 fn pragmas() -> String {
     let busy = BUSY.as_millis();
     format!(
         "pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = {busy};
          pragma cache_size = {CACHE_KIB}; pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
-         pragma journal_size_limit = {LOG_BYTES}"
+         pragma journal_size_limit = {LOG_BYTES}; pragma legacy_alter_table = on"
     )
 }
 

@@ -33,6 +33,11 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
+    /// Whether the store is in a file of the folder.
+    pub(crate) fn is_a_file(&self) -> bool {
+        self.url.is_none()
+    }
+
     pub(crate) async fn open(&self) -> Store {
         match &self.url {
             Some(url) => Store::connect(url, self.folder.path()).await.unwrap(),

@@ -1,12 +1,10 @@
-//! What an ingest does to its table.
+//! What an ingest does to its table in `merge` mode; `replace` is the other one.
 //!
-//! In `merge` mode rows are compared and written in chunks, many to a transaction, each of which keeps how far
+//! Rows are compared and written in chunks, many to a transaction, each of which keeps how far
 //! the ingest has come: it ends as soon as somebody else waits to write, so that nobody waits for longer
-//! than a chunk takes, and a process that begins anew goes on behind it. In `replace` mode what is to be
-//! changed is gathered first, while others write, and then written in one transaction.
+//! than a chunk takes, and a process that begins anew goes on behind it.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -17,19 +15,19 @@ use tally_common::table::{Key, Row, Value};
 
 use super::changes::Changes;
 use super::handle::{Handle, Turn};
-use super::ingest::{CHUNK_ROWS, Part, Rows};
-use super::stage::{Change, Stage};
+use super::ingest::{Part, Rows};
+use super::stage::Change;
 use super::writer::{lay_groups, write_groups};
 use super::{Tables, TablesError};
 use crate::store::Tx;
-use crate::store::table::{Compared, IngestRow, Stored, Writes, meta};
+use crate::store::table::{Compared, Counters, IngestRow, Stored, Writes, meta};
 
 /// Rows that one transaction changes at most in `merge` mode: bounds what is done again after a crash, and
 /// what a file of SQLite grows by beside itself. More of them write the aggregates' pages less often.
 const TRANSACTION_ROWS: usize = 500_000;
 
 /// Groups of aggregates that it holds at most in memory until they are written.
-const TRANSACTION_GROUPS: usize = 250_000;
+pub(super) const TRANSACTION_GROUPS: usize = 250_000;
 
 /// What applies an ingest's chunks.
 pub(super) struct Applier {
@@ -41,7 +39,7 @@ pub(super) struct Applier {
 }
 
 /// A transaction under way.
-struct Open<'h> {
+pub(super) struct Open<'h> {
     turn: Turn<'h>,
     tx: Tx,
     changes: Changes<'h>,
@@ -51,7 +49,7 @@ struct Open<'h> {
 }
 
 impl<'h> Open<'h> {
-    async fn begin(handle: &'h Handle, turn: Turn<'h>) -> Result<Self, TablesError> {
+    pub(super) async fn begin(handle: &'h Handle, turn: Turn<'h>) -> Result<Self, TablesError> {
         let tx = handle.db.write_here().await?;
         let changes = Changes::new(handle.table(), turn.counters, handle.clock.unix_ms());
         Ok(Self { turn, tx, changes, rows: 0, through: None })
@@ -140,109 +138,12 @@ impl Applier {
         Ok(Some(open))
     }
 
-    pub(super) async fn replace(
-        mut self,
-        mut parts: mpsc::Receiver<Part>,
-        scratch: &Path,
-    ) -> Result<IngestCounts, TablesError> {
-        let handle = Arc::clone(&self.handle);
-        let mut stage = Stage::new(handle.table(), scratch)?;
-        // Nobody else changes the table until all is done: what is gathered stays true.
-        let turn = handle.turn().await?;
-        let mut after = None;
-        loop {
-            let (rows, last) = match parts.recv().await {
-                Some(Part::Rows(rows)) => (rows, false),
-                Some(Part::Last(rows)) => (rows, true),
-                // The job was cancelled: nothing has changed.
-                None => {
-                    turn.leave();
-                    return Err(TablesError::Stopped);
-                }
-            };
-            after = self.gather(&mut stage, rows, after).await?;
-            if last {
-                break;
-            }
-        }
-        self.gather_rest(&mut stage, after).await?;
-        let mut open = Open::begin(&handle, turn).await?;
-        let mut changes = stage.read()?;
-        loop {
-            let chunk = changes.next(CHUNK_ROWS)?;
-            if chunk.is_empty() {
-                break;
-            }
-            self.write(&mut open, chunk).await?;
-        }
-        self.close(Some(open), true).await?;
-        Ok(self.counts)
-    }
-
-    /// Gathers what makes the part of the table after one key and up to the last row what the rows are. Gives
-    /// that row's key.
-    async fn gather(
-        &mut self,
-        stage: &mut Stage,
-        rows: Rows,
-        after: Option<Key>,
-    ) -> Result<Option<Key>, TablesError> {
-        let (handle, table) = (&self.handle, self.handle.table());
-        count_records(&mut self.counts, &rows);
-        let Some(through) = rows.last().map(|(row, _)| table.key_of(row)) else {
-            return Ok(after);
-        };
-        let mut tx = handle.db.read_here().await?;
-        let there = handle.sql.between(&mut tx, after.as_ref(), Some(&through), None).await?;
-        drop(tx);
-        let mut there = there.into_iter().peekable();
-        for (row, _) in rows {
-            let key = table.key_of(&row);
-            while let Some(stored) = there.next_if(|stored| table.key_of(&stored.row) < key) {
-                self.counts.deleted += 1;
-                stage.push(Some(&stored), None)?;
-            }
-            match there.next_if(|stored| table.key_of(&stored.row) == key) {
-                Some(stored) if stored.row == row => self.counts.unchanged += 1,
-                Some(stored) => {
-                    self.counts.updated += 1;
-                    stage.push(Some(&stored), Some(&row))?;
-                }
-                None => {
-                    self.counts.added += 1;
-                    stage.push(None, Some(&row))?;
-                }
-            }
-        }
-        for stored in there {
-            self.counts.deleted += 1;
-            stage.push(Some(&stored), None)?;
-        }
-        Ok(Some(through))
-    }
-
-    /// Gathers that the rows after a key go.
-    async fn gather_rest(
-        &mut self,
-        stage: &mut Stage,
-        mut after: Option<Key>,
-    ) -> Result<(), TablesError> {
-        let handle = &self.handle;
-        loop {
-            let mut tx = handle.db.read_here().await?;
-            let limit = Some(CHUNK_ROWS as u32);
-            let rows = handle.sql.between(&mut tx, after.as_ref(), None, limit).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = Some(handle.table().key_of(&last.row));
-            for stored in &rows {
-                self.counts.deleted += 1;
-                stage.push(Some(stored), None)?;
-            }
-        }
-    }
-
     /// Writes changes of rows, history with them; aggregates are moved and wait.
-    async fn write(&self, open: &mut Open<'_>, made: Vec<Change>) -> Result<(), TablesError> {
+    pub(super) async fn write(
+        &self,
+        open: &mut Open<'_>,
+        made: Vec<Change>,
+    ) -> Result<(), TablesError> {
         let (sql, table) = (&self.handle.sql, self.handle.table());
         let Open { tx, changes, .. } = open;
         for (at, aggregate) in table.aggregates().iter().enumerate() {
@@ -279,14 +180,30 @@ impl Applier {
             updated: all(&updated),
             deleted: all(&deleted),
             history: &history,
+            ahead: None,
         };
         Ok(sql.write(tx, &writes).await?)
     }
 
     /// Ends a transaction: aggregates, counters, and how far it has come.
-    async fn close(&mut self, open: Option<Open<'_>>, done: bool) -> Result<(), TablesError> {
+    pub(super) async fn close(
+        &mut self,
+        open: Option<Open<'_>>,
+        done: bool,
+    ) -> Result<(), TablesError> {
         let Some(Open { turn, mut tx, mut changes, through, .. }) = open else { return Ok(()) };
         write_groups(&self.handle.sql, &mut tx, &mut changes).await?;
+        self.commit((turn, tx), changes.counters(), through, done).await
+    }
+
+    /// Commits how far it has come, with what is in the transaction.
+    pub(super) async fn commit(
+        &self,
+        (turn, mut tx): (Turn<'_>, Tx),
+        counters: Counters,
+        through: Option<Key>,
+        done: bool,
+    ) -> Result<(), TablesError> {
         let row = IngestRow {
             table_id: self.handle.sql.id,
             through: through.map(|key| key.to_json().to_string()),
@@ -295,13 +212,13 @@ impl Applier {
             done,
         };
         meta::keep_ingest(&mut tx, self.job, &row, self.handle.clock.unix_ms()).await?;
-        turn.commit(tx, changes.counters()).await?;
+        turn.commit(tx, counters).await?;
         self.tables.note(self.job, self.counts);
         Ok(())
     }
 }
 
-fn count_records(counts: &mut IngestCounts, rows: &Rows) {
+pub(super) fn count_records(counts: &mut IngestCounts, rows: &Rows) {
     counts.keys += rows.len() as u64;
     for (_, records) in rows {
         counts.repeated_keys += u64::from(*records > 1);

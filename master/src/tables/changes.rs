@@ -114,14 +114,37 @@ impl<'t> Changes<'t> {
     /// its number, and the row as it is to be kept.
     pub(crate) fn make(
         &mut self,
-        Moves(moves): Moves,
+        moves: Moves,
         before: Option<Stored>,
         row: Option<Row>,
     ) -> (u64, Option<Stored>) {
+        self.group(moves, before.as_ref().map(|stored| &stored.row), row.as_ref());
+        self.number(before, row)
+    }
+
+    /// Counts a row of a table that is written anew, which is no change of it, into its groups.
+    ///
+    /// # Errors
+    /// [`Overflow`].
+    pub(crate) fn take_in(&mut self, row: &Row) -> Result<(), Overflow> {
+        let moves = self.weigh(None, Some(row))?;
+        self.group(moves, None, Some(row));
+        Ok(())
+    }
+
+    fn group(&mut self, Moves(moves): Moves, before: Option<&Row>, after: Option<&Row>) {
         for (aggregate, group, slot) in moves {
             self.groups[aggregate].insert(group, slot);
         }
-        self.count(before.as_ref().map(|stored| &stored.row), row.as_ref());
+        self.count(before, after);
+    }
+
+    /// Numbers a change whose groups are seen to elsewhere, and keeps what was.
+    pub(crate) fn number(
+        &mut self,
+        before: Option<Stored>,
+        row: Option<Row>,
+    ) -> (u64, Option<Stored>) {
         self.counters.version += 1;
         let version = self.counters.version;
         match (&before, &row) {

@@ -2,7 +2,7 @@
 //!
 //! What takes them is here; `apply` compares them with the table and writes them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime;
@@ -11,18 +11,18 @@ use tokio::task::JoinHandle;
 
 use tally_common::api::{IngestCounts, IngestMode};
 use tally_common::id::JobId;
-use tally_common::table::{Key, Row, Table, Value};
+use tally_common::table::{Key, Row, Table};
 
 use super::apply::Applier;
 use super::{Tables, TablesError};
 use crate::metrics;
-use crate::store::table::meta;
+use crate::store::table::{meta, weight};
 
 /// Rows of one chunk: whoever wants to write meanwhile waits for as long as one is written.
 pub(super) const CHUNK_ROWS: usize = 25_000;
 
 /// Bytes of the texts of one chunk, where rows are long.
-const CHUNK_BYTES: usize = 16 << 20;
+pub(super) const CHUNK_BYTES: usize = 16 << 20;
 
 /// Chunks that wait while one is applied.
 const CHUNKS: usize = 1;
@@ -76,7 +76,7 @@ impl Ingest {
             // All that follow are greater.
             self.through = None;
         }
-        self.bytes += row.iter().map(weight).sum::<usize>();
+        self.bytes += weight(&row);
         self.chunk.push((row, records));
         if self.chunk.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES {
             self.bytes = 0;
@@ -112,17 +112,37 @@ impl Ingest {
     }
 }
 
-/// Bytes of a value, about.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len(),
-        _ => 8,
+/// What is asked before each share of a long write: an error ends it, and nothing has changed.
+pub type MayGoOn = Box<dyn Fn() -> Result<(), TablesError> + Send + Sync>;
+
+/// What an ingest needs besides its rows.
+pub struct Means {
+    /// A folder in which changes wait while they are gathered.
+    pub(super) scratch: PathBuf,
+    pub(super) may_go_on: MayGoOn,
+    pub(super) shares: Shares,
+}
+
+/// How much is written at a time where a table is replaced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shares {
+    /// Changes up to which it is done in one transaction: it takes no longer than one of `merge` mode, for
+    /// which others wait as well.
+    pub(super) at_once: usize,
+    /// Rows of a transaction that writes the table anew: so many take about a tenth of a second.
+    pub(super) rows: usize,
+}
+
+impl Means {
+    /// The means of an ingest that gathers in a folder, and asks whether it may go on.
+    pub fn new(scratch: &Path, may_go_on: MayGoOn) -> Self {
+        let shares = Shares { at_once: CHUNK_ROWS, rows: CHUNK_ROWS / 5 };
+        Self { scratch: scratch.to_owned(), may_go_on, shares }
     }
 }
 
 impl Tables {
-    /// Begins an ingest, or goes on with it. Blocks: to be called on a thread of its own. In the folder
-    /// `scratch` changes wait while they are gathered.
+    /// Begins an ingest, or goes on with it. Blocks: to be called on a thread of its own.
     ///
     /// # Errors
     /// [`TablesError::NotFound`]; [`TablesError::Ingest`] where the table was dropped and declared
@@ -131,7 +151,7 @@ impl Tables {
         &self,
         job: JobId,
         (table, mode): (&str, IngestMode),
-        scratch: &Path,
+        means: Means,
     ) -> Result<Ingest, TablesError> {
         let handle = self.handle(table)?;
         let runtime = self.runtime()?;
@@ -157,12 +177,12 @@ impl Tables {
         }
         let (parts, incoming) = mpsc::channel(CHUNKS);
         let applier = Applier { job, handle, counts, tables: self.clone() };
-        let (on, scratch) = (runtime.clone(), scratch.to_owned());
+        let on = runtime.clone();
         // The database may be one that works on the thread that asks.
         let applying = done.is_none().then(|| {
             runtime.spawn_blocking(move || match mode {
                 IngestMode::Merge => on.block_on(applier.merge(incoming)),
-                IngestMode::Replace => on.block_on(applier.replace(incoming, &scratch)),
+                IngestMode::Replace => on.block_on(applier.replace(incoming, &means)),
             })
         });
         Ok(Ingest {

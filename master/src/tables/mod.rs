@@ -4,6 +4,7 @@
 //! Each table has one writer, which gathers what waits into one transaction: message ids, rows, history and
 //! aggregates together. Readers see one moment each and wait for nobody.
 
+mod anew;
 mod apply;
 mod changes;
 mod error;
@@ -11,6 +12,7 @@ mod handle;
 mod ingest;
 mod overlay;
 mod query;
+mod replace;
 mod scan;
 mod stage;
 mod sweep;
@@ -33,11 +35,11 @@ use tally_common::table::{Table, TableDraft};
 use self::handle::Handle;
 use self::writer::Request;
 use crate::clock::Clock;
-use crate::store::table::{Counters, StoredTable, TableSql, meta};
+use crate::store::table::{Counters, Side, StoredTable, TableSql, meta};
 use crate::store::{Db, StoreError};
 
 pub use error::TablesError;
-pub use ingest::Ingest;
+pub use ingest::{Ingest, MayGoOn, Means};
 pub use query::MAX_PAGE;
 pub use scan::Scan;
 
@@ -94,6 +96,9 @@ impl Tables {
         for table in stored {
             let name = table.definition.name.clone();
             let handle = inner.handle(table)?;
+            // Whoever comes first waits until what the last process has left is removed.
+            handle.litter();
+            handle.tidy_soon();
             inner.add(name, handle);
         }
         tokio::spawn(sweep::run(Arc::downgrade(&inner), keep));
@@ -136,7 +141,7 @@ impl Tables {
         let (definition, name) = (table.draft().clone(), table.name().to_owned());
         let mut tx = inner.db.write().await?;
         let id = meta::add_table(&mut tx, &definition, created_ms).await?;
-        let sql = TableSql { id, table: Arc::new(table), dialect: inner.db.dialect() };
+        let sql = TableSql::new(id, table, inner.db.dialect());
         sql.create(&mut tx).await?;
         tx.commit().await?;
         let counters = Counters::default();
@@ -156,7 +161,11 @@ impl Tables {
         let handle = self.handle(table)?;
         // Whoever has the turn finishes first; whoever comes after finds no table.
         let turn = handle.turn().await?;
-        let mut tx = match inner.db.write().await {
+        let cleared = match handle.clear(Side::Old).await {
+            Ok(()) => inner.db.write().await,
+            Err(error) => Err(error),
+        };
+        let mut tx = match cleared {
             Ok(tx) => tx,
             Err(error) => {
                 turn.leave();
@@ -244,7 +253,7 @@ impl Inner {
         let StoredTable { id, definition, created_ms, counters } = stored;
         let table =
             Table::try_from(definition).map_err(|error| StoreError::nonsense("a table", error))?;
-        let sql = TableSql { id, table: Arc::new(table), dialect: self.db.dialect() };
+        let sql = TableSql::new(id, table, self.db.dialect());
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let place = (self.db.clone(), self.clock);
         let handle = Arc::new(Handle::new(sql, place, created_ms, counters, queue));

@@ -93,7 +93,8 @@ impl Tables {
         let handle = self.handle(table)?;
         let key = handle.table().key_from_text(key)?;
         let mut tx = handle.db.read().await?;
-        let found = handle.sql.history(&mut tx, &key).await?;
+        let version = counters(&handle, &mut tx).await?.version;
+        let found = handle.sql.history(&mut tx, &key, version).await?;
         Ok(found.into_iter().map(|past| change(handle.table(), past)).collect())
     }
 
@@ -113,7 +114,8 @@ impl Tables {
         if after < counters.kept_from {
             return Err(TablesError::Lost { table: table.to_owned(), after });
         }
-        let found = handle.sql.changes(&mut tx, after, limit.clamp(1, MAX_PAGE)).await?;
+        let stretch = (after, counters.version);
+        let found = handle.sql.changes(&mut tx, stretch, limit.clamp(1, MAX_PAGE)).await?;
         Ok(found.into_iter().map(|past| change(handle.table(), past)).collect())
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use tally_common::spec::{RowColumn, Spec, SpecDraft};
-use tally_common::table::{Row, Table, put_row, read_row};
+use tally_common::table::{Key, Row, Table, put_row, read_row};
 
 use super::TablesError;
 use crate::store::table::Stored;
@@ -29,6 +29,12 @@ impl Change {
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
         self.before.iter().map(|stored| &stored.row).chain(&self.after)
     }
+
+    /// The key that it is about.
+    pub(super) fn key(&self, table: &Table) -> Key {
+        // There is a row before or after.
+        self.rows().next().map_or_else(|| Key(Box::default()), |row| table.key_of(row))
+    }
 }
 
 /// Changes that are gathered.
@@ -36,6 +42,7 @@ pub(super) struct Stage {
     columns: Vec<RowColumn>,
     file: BufWriter<File>,
     row: Vec<u8>,
+    changes: usize,
 }
 
 /// Changes that are taken out again, in the order in which they came.
@@ -52,11 +59,12 @@ impl Stage {
         // The spec of a table is right, and has its rows.
         let columns = columns.unwrap_or_default();
         let file = BufWriter::with_capacity(BUFFER, tempfile::tempfile_in(folder)?);
-        Ok(Self { columns, file, row: Vec::new() })
+        Ok(Self { columns, file, row: Vec::new(), changes: 0 })
     }
 
     pub(super) fn push(&mut self, before: Option<&Stored>, after: Option<&Row>) -> io::Result<()> {
         let has = before.map_or(0, |_| BEFORE) | after.map_or(0, |_| AFTER);
+        self.changes += 1;
         self.file.write_all(&[has])?;
         if let Some(stored) = before {
             for number in [stored.version, stored.added, stored.changed_ms] {
@@ -74,6 +82,11 @@ impl Stage {
         self.file.write_all(&self.row)
     }
 
+    /// How many there are.
+    pub(super) fn changes(&self) -> usize {
+        self.changes
+    }
+
     pub(super) fn read(self) -> io::Result<Staged> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
@@ -87,15 +100,21 @@ impl Staged {
     pub(super) fn next(&mut self, most: usize) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
         while changes.len() < most {
-            let mut has = [0];
-            if self.file.read(&mut has)? == 0 {
-                break;
-            }
-            let before = if has[0] & BEFORE == 0 { None } else { Some(self.stored()?) };
-            let after = if has[0] & AFTER == 0 { None } else { Some(self.row()?) };
-            changes.push(Change { before, after });
+            let Some(change) = self.one()? else { break };
+            changes.push(change);
         }
         Ok(changes)
+    }
+
+    /// The next one.
+    pub(super) fn one(&mut self) -> io::Result<Option<Change>> {
+        let mut has = [0];
+        if self.file.read(&mut has)? == 0 {
+            return Ok(None);
+        }
+        let before = if has[0] & BEFORE == 0 { None } else { Some(self.stored()?) };
+        let after = if has[0] & AFTER == 0 { None } else { Some(self.row()?) };
+        Ok(Some(Change { before, after }))
     }
 
     fn stored(&mut self) -> io::Result<Stored> {

@@ -13,12 +13,19 @@ use tally_common::spec::{Aggregate, AggregateOp, KeyKind};
 use tally_common::table::{AggregateDraft, OperationKind, TableColumn, TableDraft, Value};
 use uuid::Uuid;
 
-use super::{Keep, Tables, TablesError};
+use super::ingest::Shares;
+use super::{Keep, MayGoOn, Means, Tables, TablesError};
 use crate::clock::Clock;
+use crate::store::Store;
 use crate::store::tests::{Ground, both};
 
+mod replace;
+
 async fn open(ground: &Ground) -> Tables {
-    let store = ground.open().await;
+    open_on(&ground.open().await).await
+}
+
+async fn open_on(store: &Store) -> Tables {
     Tables::open(store.db().clone(), Clock::start(), Keep::default()).await.unwrap()
 }
 
@@ -333,9 +340,24 @@ async fn ingest_into(
     mode: IngestMode,
     rows: Vec<Box<[Value]>>,
 ) -> Result<IngestCounts, TablesError> {
+    ingest_with(tables, (table, mode), job, means(), rows).await
+}
+
+/// What an ingest needs that nothing stops.
+fn means() -> Means {
+    Means::new(&std::env::temp_dir(), Box::new(|| Ok(())))
+}
+
+async fn ingest_with(
+    tables: &Tables,
+    (table, mode): (&'static str, IngestMode),
+    job: JobId,
+    means: Means,
+    rows: Vec<Box<[Value]>>,
+) -> Result<IngestCounts, TablesError> {
     let tables = tables.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let mut ingest = tables.ingest(job, (table, mode), &std::env::temp_dir())?;
+        let mut ingest = tables.ingest(job, (table, mode), means)?;
         for row in rows {
             ingest.push(row, 1)?;
         }
@@ -403,8 +425,7 @@ async fn an_ingest_goes_on_behind_what_has_been_applied_on(ground: &Ground) {
     let id = job();
     let (half, own) = (rows[..30_000].to_vec(), tables.clone());
     tokio::task::spawn_blocking(move || {
-        let mut ingest =
-            own.ingest(id, ("products", IngestMode::Merge), &std::env::temp_dir()).unwrap();
+        let mut ingest = own.ingest(id, ("products", IngestMode::Merge), means()).unwrap();
         for row in half {
             ingest.push(row, 1).unwrap();
         }
@@ -508,8 +529,7 @@ async fn nobody_waits_for_the_end_of_an_ingest_on(ground: &Ground) {
     let own = tables.clone();
     let (go, gone) = std::sync::mpsc::sync_channel::<()>(0);
     let filling = tokio::task::spawn_blocking(move || {
-        let mut ingest =
-            own.ingest(job(), ("products", IngestMode::Merge), &std::env::temp_dir()).unwrap();
+        let mut ingest = own.ingest(job(), ("products", IngestMode::Merge), means()).unwrap();
         for i in 0..30_000 {
             ingest.push(product(i, i, "x"), 1).unwrap();
         }

@@ -275,3 +275,19 @@ pub(crate) async fn expire_history(
     tx.run(sql, &[before[0].clone(), Param::Int(last)]).await?;
     Ok((Some(last.unsigned_abs()), found.len() >= most as usize))
 }
+
+/// Removes at most so many of the entries of a table's history that were written ahead of a change that it
+/// has not come to; gives whether there may be more. Only SQLite has such.
+pub(crate) async fn forget_ahead(
+    tx: &mut Tx,
+    table: i64,
+    version: u64,
+    most: u32,
+) -> Result<bool, StoreError> {
+    let ahead = format!("table_id = {table} and ahead > $1");
+    let sql = format!(
+        "delete from row_history where table_id = {table} and version in
+         (select version from row_history where {ahead} limit {most})"
+    );
+    Ok(tx.run(sql, &[Param::int(version)]).await? >= most.into())
+}

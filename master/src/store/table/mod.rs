@@ -5,6 +5,7 @@ mod compare;
 pub(crate) mod meta;
 mod page;
 mod read;
+mod swap;
 mod write;
 
 use std::sync::Arc;
@@ -37,10 +38,40 @@ pub(crate) struct TableSql {
     pub(crate) id: i64,
     pub(crate) table: Arc<Table>,
     pub(crate) dialect: Dialect,
+    pub(crate) side: Side,
+}
+
+/// Which of the SQL tables of a table is spoken of: there are others beside those in use while it is being
+/// replaced. A name that a user gives has no `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// What everybody reads.
+    Live,
+    /// What is to be that.
+    New,
+    /// What was that.
+    Old,
+}
+
+impl Side {
+    /// What its names end in.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::New => "/new",
+            Self::Old => "/old",
+        }
+    }
 }
 
 /// The columns that each table has besides its own.
 pub(crate) const META: [&str; 3] = ["\"_version\"", "\"_added\"", "\"_changed_ms\""];
+
+/// Bytes of a row's values, about.
+pub(crate) fn weight(row: &Row) -> usize {
+    let of = |value: &Value| if let Value::Text(text) = value { text.len() } else { 8 };
+    row.iter().map(of).sum()
+}
 
 /// A name as SQL has it.
 pub(crate) fn quoted(name: &str) -> String {
@@ -53,15 +84,24 @@ pub(crate) fn rows_column(aggregate: &TableAggregate) -> Option<usize> {
 }
 
 impl TableSql {
+    pub(crate) fn new(id: i64, table: Table, dialect: Dialect) -> Self {
+        Self { id, table: Arc::new(table), dialect, side: Side::Live }
+    }
+
     /// Its name as SQL has it, marked with its id: Postgres keeps the plans of statements by their text, and
     /// a table that was declared anew has other columns under the same name.
     pub(crate) fn name(&self) -> String {
-        format!("{} /* {} */", quoted(self.table.name()), self.id)
+        format!("{} /* {} */", self.bare(self.table.name()), self.id)
     }
 
     /// The same for the name of one of its aggregates.
     pub(crate) fn aggregate_name(&self, aggregate: &TableAggregate) -> String {
-        format!("{} /* {} */", quoted(&aggregate.name), self.id)
+        format!("{} /* {} */", self.bare(&aggregate.name), self.id)
+    }
+
+    /// The name of it or of an aggregate without the mark.
+    fn bare(&self, name: &str) -> String {
+        quoted(&format!("{name}{}", self.side.suffix()))
     }
 
     /// The name of its `i`th column as SQL has it.
@@ -122,6 +162,11 @@ impl TableSql {
 
     /// Makes the SQL tables of it and its aggregates.
     pub(crate) async fn create(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        self.create_marked(tx, "").await
+    }
+
+    /// The same; the names of its indexes, which can not be changed, end in `mark`.
+    async fn create_marked(&self, tx: &mut Tx, mark: &str) -> Result<(), StoreError> {
         let columns = self.table.columns().iter().map(|column| {
             let needed = if column.nullable { "" } else { " not null" };
             format!("{} {}{needed}", quoted(&column.name), self.dialect.column_type(column.kind))
@@ -131,10 +176,10 @@ impl TableSql {
         let all = columns.chain(meta).collect::<Vec<_>>().join(", ");
         let (name, tail) = (self.name(), self.dialect.without_rowid());
         tx.run(format!("create table {name} ({all}, primary key ({key})){tail}"), &[]).await?;
-        let index = quoted(&format!("{}._version", self.table.name()));
+        let index = quoted(&format!("{}._version{mark}", self.table.name()));
         tx.run(format!("create unique index {index} on {name} (\"_version\")"), &[]).await?;
         for aggregate in self.table.aggregates() {
-            self.create_aggregate(aggregate, tx).await?;
+            self.create_aggregate(aggregate, tx, mark).await?;
         }
         Ok(())
     }
@@ -143,6 +188,7 @@ impl TableSql {
         &self,
         aggregate: &TableAggregate,
         tx: &mut Tx,
+        mark: &str,
     ) -> Result<(), StoreError> {
         let group = self.column(aggregate.group_by);
         let mut columns =
@@ -162,7 +208,7 @@ impl TableSql {
             .await?;
         if aggregate.has_extremes() {
             // When the least row of a group goes, the next one has to be found.
-            let index = quoted(&format!("{}._rows", aggregate.name));
+            let index = quoted(&format!("{}._rows{mark}", aggregate.name));
             let table = self.name();
             tx.run(format!("create index {index} on {table} ({group})"), &[]).await?;
         }

@@ -151,11 +151,11 @@ impl TableSql {
         .await
     }
 
-    /// The changes after one, in order.
+    /// The changes after one, in order, of a table that has come to `version`.
     pub(crate) async fn changes(
         &self,
         tx: &mut Tx,
-        after: u64,
+        (after, version): (u64, u64),
         limit: u32,
     ) -> Result<Vec<Past>, StoreError> {
         let after = [Param::int(after)];
@@ -166,20 +166,26 @@ impl TableSql {
         );
         let mut found = Vec::new();
         tx.each(sql, &after, &self.kinds(), |row| found.push(self.now(self.stored(row)))).await?;
-        let conditions = format!("version > $1 order by version limit {limit}");
-        found.extend(self.past(tx, &conditions, &after).await?);
+        let conditions = "version > $1";
+        let order = format!("order by version limit {limit}");
+        found.extend(self.past(tx, (conditions, &order), &after, version).await?);
         found.sort_unstable_by_key(|past| past.version);
         found.truncate(limit as usize);
         Ok(found)
     }
 
-    /// What the row of a key was, the newest change first.
-    pub(crate) async fn history(&self, tx: &mut Tx, key: &Key) -> Result<Vec<Past>, StoreError> {
+    /// What the row of a key was, the newest change first, in a table that has come to `version`.
+    pub(crate) async fn history(
+        &self,
+        tx: &mut Tx,
+        key: &Key,
+        version: u64,
+    ) -> Result<Vec<Past>, StoreError> {
         let params = [Param::text(&key.to_json().to_string())];
         let mut found = Vec::new();
         self.rows_of(tx, &[key], |stored| found.push(self.now(stored))).await?;
-        let past = self.past(tx, "row_key = $1 order by version desc limit 10000", &params).await?;
-        found.extend(past);
+        let wanted = ("row_key = $1", "order by version desc limit 10000");
+        found.extend(self.past(tx, wanted, &params, version).await?);
         Ok(found)
     }
 
@@ -195,19 +201,24 @@ impl TableSql {
         }
     }
 
+    /// What is kept of the past. What was written ahead of a change that the table has not come to has not
+    /// happened.
     async fn past(
         &self,
         tx: &mut Tx,
-        conditions: &str,
+        (conditions, order): (&str, &str),
         params: &[Param],
+        version: u64,
     ) -> Result<Vec<Past>, StoreError> {
         let (number, text) = (KeyKind::Integer, KeyKind::Text);
         let sql = format!(
             "select version, row_key, change, row_values, changed_ms from row_history
-             where table_id = {} and {conditions}",
-            self.id
+             where table_id = {} and {conditions} and coalesce(ahead, 0) <= ${} {order}",
+            self.id,
+            params.len() + 1
         );
-        let rows = tx.query(sql, params, &[number, text, text, text, number]).await?;
+        let params = [params, &[Param::int(version)]].concat();
+        let rows = tx.query(sql, &params, &[number, text, text, text, number]).await?;
         rows.into_iter().map(|row| self.past_of(&row)).collect()
     }
 

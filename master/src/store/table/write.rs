@@ -16,6 +16,8 @@ pub(crate) struct Writes<'a> {
     pub(crate) updated: Vec<&'a Stored>,
     pub(crate) deleted: Vec<&'a Key>,
     pub(crate) history: &'a [History],
+    /// The change with which the history will have happened, where it is written ahead of that.
+    pub(crate) ahead: Option<u64>,
 }
 
 /// What a row was, or that it was deleted.
@@ -63,10 +65,15 @@ impl TableSql {
         let upsert = self.dialect.insert(&name, &columns, &replaced(&key, &columns));
         let updated = |row: usize, column: usize| cell(writes.updated[row], column);
         tx.bulk(&upsert, writes.updated.len(), updated).await?;
-        self.write_history(tx, writes.history).await
+        self.write_history(tx, writes.history, writes.ahead).await
     }
 
-    async fn write_history(&self, tx: &mut Tx, history: &[History]) -> Result<(), StoreError> {
+    async fn write_history(
+        &self,
+        tx: &mut Tx,
+        history: &[History],
+        ahead: Option<u64>,
+    ) -> Result<(), StoreError> {
         let (number, text) = (KeyKind::Integer, KeyKind::Text);
         let columns = [
             ("table_id", number),
@@ -76,6 +83,7 @@ impl TableSql {
             ("row_values", text),
             ("changed_ms", number),
             ("until_ms", number),
+            ("ahead", number),
         ];
         let columns = columns.map(|(name, kind)| (name.to_owned(), kind));
         let insert = self.dialect.insert("row_history", &columns, "");
@@ -94,7 +102,8 @@ impl TableSql {
                 3 => Cell::Text(past.change.as_str()),
                 4 => values.as_deref().map_or(Cell::Null, Cell::Text),
                 5 => Cell::int(past.changed_ms),
-                _ => Cell::int(past.until_ms),
+                6 => Cell::int(past.until_ms),
+                _ => ahead.map_or(Cell::Null, Cell::int),
             }
         };
         tx.bulk(&insert, history.len(), cell).await
@@ -120,7 +129,7 @@ impl TableSql {
         let moves = aggregate.counts_only();
         let conflict = match (fresh, moves) {
             (true, _) => String::new(),
-            (false, true) => added_up(&by, &columns, &quoted(&aggregate.name)),
+            (false, true) => added_up(&by, &columns, &self.bare(&aggregate.name)),
             (false, false) => replaced(std::slice::from_ref(&by), &columns),
         };
         let kept = |totals: &GroupTotals| totals.rows > 0 || moves && !fresh && totals.rows != 0;
