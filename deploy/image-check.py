@@ -5,39 +5,13 @@ ROOT is the image's file system, IMAGE.JSON what buildah says of it. The process
 environment and its entry point, and no privileges. Called by deploy/image, as root.
 """
 
-import csv
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections import Counter
 from pathlib import Path
 
-INPUT = Path(__file__).resolve().parent.parent / "examples" / "plays.csv"
-PATIENCE = 60.0
-
-
-def expected() -> bytes:
-    """The totals of the input, by other means."""
-    totals: Counter[tuple[str, str]] = Counter()
-    with INPUT.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            totals[row["Song"], row["Date"]] += int(row["Number of Plays"])
-    rows = sorted(totals.items(), key=lambda row: (row[0][0].encode(), row[0][1]))
-    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["Song", "Date", "Total Number of Plays for Date"])
-        writer.writerows((*key, total) for key, total in rows)
-        file.flush()
-        file.seek(0)
-        return file.read().encode()
-
-
-def mount(*args: str) -> None:
-    subprocess.run(["mount", *args], check=True)
+from checks import INPUT, PATIENCE, compare, inside, mount, stop, until
 
 
 class Container:
@@ -73,17 +47,8 @@ class Container:
             sys.exit(f"tally {' '.join(args)} ended with {ended}")
 
 
-def until(what: str, succeeds) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not succeeds():
-        if time.monotonic() > deadline:
-            sys.exit(f"{what}: not within {PATIENCE:.0f} s")
-        time.sleep(0.1)
-
-
 def check(container: Container) -> None:
     container.prepare()
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     volume = Path(str(container.root) + container.volume)
 
     for place in ("/usr/bin/new", "/new", "/tmp/new"):
@@ -111,25 +76,13 @@ def check(container: Container) -> None:
     os.chmod(volume / "plays.csv", 0o644)
     at = container.volume
     container.run("submit", f"{at}/plays.csv", "--wait", "-o", f"{at}/totals.csv")
-    totals = (volume / "totals.csv").read_bytes()
-    if totals != expected():
-        sys.exit("the totals are not those that Python has")
-    print(f"{len(totals.splitlines()) - 1} totals, each as Python has it", flush=True)
-
-    for name, process in (("slave", slave), ("master", master)):
-        process.send_signal(signal.SIGTERM)
-        if process.wait(timeout=PATIENCE) != 0:
-            sys.exit(f"the {name} ended with {process.returncode} when it was told to stop")
-    print("the slave and the master stopped when they were told to", flush=True)
+    compare((volume / "totals.csv").read_bytes())
+    stop(slave=slave, master=master)
 
 
 def main() -> None:
     root, image = Path(sys.argv[1]).resolve(), json.loads(Path(sys.argv[2]).read_text())
-    if os.environ.get("IMAGE_CHECK_INSIDE") != "1":
-        # Once more, in namespaces of its own: whatever happens, nothing is left behind.
-        inside = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", sys.executable, *sys.argv]
-        sys.exit(subprocess.run(inside, env=os.environ | {"IMAGE_CHECK_INSIDE": "1"}, check=False).returncode)
-    check(Container(root, image))
+    inside(lambda: check(Container(root, image)))
 
 
 if __name__ == "__main__":
