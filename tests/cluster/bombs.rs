@@ -50,7 +50,7 @@ fn bombs_are_put_out_on_each_way_in() {
         let http = cluster.http();
         let answer = http.post("/api/v1/jobs", &bomb);
         refused(answer.status, &answer.text());
-        let answer = http.post("/api/v1/jobs?table=products&preset=products", &bomb);
+        let answer = http.post("/api/v1/jobs?table=plays&preset=plays", &bomb);
         refused(answer.status, &answer.text());
         let answer = http.form("/api/v1/jobs", &[("file", Some("bomb.csv"), &bomb)]);
         refused(answer.status, &answer.text());
