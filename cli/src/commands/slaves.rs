@@ -26,7 +26,7 @@ pub(crate) struct SlavesArgs {
 pub(crate) async fn run(args: SlavesArgs, format: OutputFormat) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.master.dial()?).await?;
     if let Some(name) = args.trust {
-        return Ok(client.trust_slave(name).await?);
+        return client.trust_slave(name).await;
     }
     let (slaves, set_aside) = client.slaves().await?;
     if args.set_aside {
