@@ -234,7 +234,8 @@ fn what_is_restored_takes_turns_by_its_owner() {
     let mut bench = Bench::new();
     let (priority, max_rejects) = (Priority::Default, MaxRejects::default());
     for (n, owner) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
-        let task = crate::ledger::RestoredTask { bytes: BYTES, kept: None, by: None };
+        let (kept, by, check) = (None, None, crate::ledger::Check::None);
+        let task = crate::ledger::RestoredTask { bytes: BYTES, kept, by, check };
         let (job, owner, tasks) = (job(n), OwnerId(owner), vec![task; 3]);
         let complete = true;
         bench.apply(Event::JobRestored { job, priority, owner, max_rejects, tasks, complete });

@@ -37,7 +37,14 @@ fn what_second_counts_said_is_remembered_and_goes_with_its_answer() {
     let tasks = kept.map(|(task, check)| RestoredTask { check, ..task }).collect();
     let (priority, max_rejects) = (Priority::Default, MaxRejects::Count(0));
     let job = job(1);
-    bench.apply_all(Event::JobRestored { job, priority, max_rejects, tasks, complete: false });
+    bench.apply_all(Event::JobRestored {
+        job,
+        priority,
+        owner: OwnerId::NOBODY,
+        max_rejects,
+        tasks,
+        complete: false,
+    });
     let summary = bench.summary(1);
     assert_eq!((summary.verified, summary.unverified), (2, 1));
     bench.apply_all(Event::RunLost { job, number: 0 });
