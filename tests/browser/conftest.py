@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import TALLY, Cluster  # noqa: E402
+
+# A page has as long as any other condition: the machine may have much else to do.
+expect.set_options(timeout=30_000)
 
 CHROMIUM = os.environ.get("TALLY_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 

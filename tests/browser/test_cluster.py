@@ -22,6 +22,17 @@ def test_a_slave_that_dies_is_shown_gone_and_the_job_ends(start, open_page, play
     expect(page.locator(f"tr[data-job='{job}'] .state")).to_have_text("succeeded", timeout=60_000)
 
 
+def test_a_slave_that_has_lied_is_shown_with_its_reason_until_it_is_trusted(start, open_page):
+    cluster = start("anna")
+    cluster.processes.leave_liar("ben <b>", "its answer to task 1 of job x was false", 1_700_000_000_000)
+    page = open_page(cluster.url)
+    kept_out = page.get_by_role("list", name="Slaves that are not let in")
+    expect(kept_out).to_contain_text("ben <b> not let in")
+    expect(kept_out).to_contain_text("since 2023-11-14 22:13: its answer to task 1 of job x was false")
+    cluster.ask("/api/v1/slaves/set-aside/ben%20%3Cb%3E", method="DELETE")
+    expect(kept_out).to_have_count(0)
+
+
 def test_the_page_connects_again_after_a_restart(start, open_page, plays):
     cluster = start("anna")
     first = cluster.submit(plays, "?name=before.csv")

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -161,6 +163,13 @@ class Cluster:
     def start_master(self) -> None:
         """Starts a master that has ended again, on the same ports and folder."""
         self._start_master(self.grpc.split("://")[1], self.http.split("://")[1])
+
+    def leave_liar(self, name: str, reason: str, since_ms: int = 0) -> None:
+        """Starts the master again as one that has found a slave out to have lied leaves its store behind."""
+        self.stop_master()
+        with closing(sqlite3.connect(self.data_dir / "tally.db")) as store, store:
+            store.execute("insert into _slaves_set_aside values (?, '', ?, ?)", (name, reason, since_ms))
+        self.start_master()
 
     def stop(self) -> None:
         """Stops everything and removes the folder."""

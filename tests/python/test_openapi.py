@@ -76,6 +76,8 @@ def about_a_table(cluster, operation, case, chance):
     # A page: the stream has no end, and test_sse.py has such.
     if operation.path.endswith("/changes"):
         case.query = {**(case.query or {}), "limit": "5"}
+    if operation.path.startswith("/api/v1/slaves/"):
+        case.path_parameters["name"] = "liar"
     if operation.path.startswith("/api/v1/sources/") and chance.random() < 0.9:
         case.path_parameters["name"] = "watched"
     if "table" not in (case.path_parameters or {}) or chance.random() < 0.1:
@@ -108,9 +110,11 @@ def declare(cluster, name):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """One that watches a folder, in which nothing ever is."""
+    """One that watches a folder, in which nothing ever is, and keeps out a slave that has lied."""
     watched = f"name=watched,path={tmp_path_factory.mktemp('watched')},preset=plays,interval=1h"
     started = Cluster(flags=("--source", watched))
+    started.leave_liar("liar", "it has lied")
+    started.wait_for_slaves(2)
     yield started
     started.stop()
 
