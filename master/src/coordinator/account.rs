@@ -23,7 +23,7 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 pub enum OverLimit {
     /// Jobs that have not ended.
     #[error(
-        "{owner} has {most} jobs that have not ended, as many as it may; try again when one has"
+        "{owner} has as many jobs that have not ended as it may ({most}); try again when one has"
     )]
     Jobs {
         /// Who.
