@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -26,6 +27,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    /// Reads what it says, until there is no more.
+    reader: JoinHandle<()>,
 }
 
 impl Process {
@@ -39,14 +42,14 @@ impl Process {
         let stderr = child.stderr.take().expect("stderr is piped");
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, who) = (Arc::clone(&log), name.to_owned());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 // Captured by the test runner, and so shown only when the test fails.
                 eprintln!("[{who}] {line}");
                 lines.lock().expect("no reader panics").push(line);
             }
         });
-        Self { name: name.to_owned(), child, log }
+        Self { name: name.to_owned(), child, log, reader }
     }
 
     /// Waits until it has said a line that holds `text`, and gives the line.
@@ -66,7 +69,8 @@ impl Process {
     pub fn says_or_ends(&mut self, text: &str) -> Option<String> {
         let what = format!("{} to say {text:?}", self.name);
         eventually(&what, || {
-            let ended = self.has_ended();
+            // Its last words may still be on their way when it has ended.
+            let ended = self.has_ended() && self.reader.is_finished();
             let log = self.log.lock().expect("no writer panics");
             match log.iter().find(|line| line.contains(text)) {
                 Some(line) => Some(Some(line.clone())),
