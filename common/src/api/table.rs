@@ -316,7 +316,7 @@ pub enum IngestMode {
     /// They stay.
     #[default]
     Merge,
-    /// They are deleted, in the same transaction that writes the others.
+    /// They are deleted; all of it is seen at once.
     Replace,
 }
 
