@@ -12,7 +12,7 @@ use crate::access::{Access, KeyLimits, Owner};
 use crate::clock;
 use crate::ledger::OwnerId;
 use crate::metrics;
-use crate::store::{Row, StoreError};
+use crate::store::Row;
 
 /// What is counted together, in milliseconds: a day of UTC, which begins for all at once and whose end anybody
 /// can say.
@@ -202,13 +202,6 @@ impl Coordinator {
             metrics::refused(over.reason());
             OpenError::OverLimit(over)
         })
-    }
-
-    /// Reads what was sent before the master started.
-    pub(super) async fn read_spent(&mut self) -> Result<(), StoreError> {
-        let Some(store) = self.store.clone() else { return Ok(()) };
-        self.restore_spent(store.spent().await?);
-        Ok(())
     }
 }
 

@@ -136,27 +136,13 @@ mod tests {
     use tally_common::spec::{Spec, SpecDraft};
 
     use super::*;
-    use crate::config::Config;
-    use crate::coordinator::{self, NewJob, Opening};
-    use crate::disk::Disk;
-    use crate::feed::Feed;
-    use crate::readers::Readers;
-    use crate::store::Store;
-    use crate::tables::Tables;
+    use crate::coordinator::tests::start;
+    use crate::coordinator::{NewJob, Opening};
 
     #[tokio::test]
     async fn nobody_is_told_what_is_not_durable_yet() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).await.unwrap();
-        let coordinator = coordinator::start(
-            Config::new(folder.path().to_owned()),
-            Disk::new(folder.path().to_owned(), 0),
-            Readers::default(),
-            Some(store.clone()),
-            Feed::new(1),
-            Tables::default(),
-        );
-        let coordinator = coordinator.await.unwrap();
+        let (coordinator, store) = start(folder.path()).await;
         let job = NewJob::new("a".to_owned(), Spec::try_from(SpecDraft::plays()).unwrap());
         let (reply, opened) = oneshot::channel();
         coordinator.send(Message::Open { job, key: None, reply }).await.unwrap();

@@ -17,6 +17,8 @@ mod restore;
 mod session;
 mod survey;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};

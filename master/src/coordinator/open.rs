@@ -303,13 +303,7 @@ mod tests {
     use tally_common::spec::{Spec, SpecDraft};
 
     use super::*;
-    use crate::config::Config;
-    use crate::coordinator;
-    use crate::disk::Disk;
-    use crate::feed::Feed;
-    use crate::readers::Readers;
-    use crate::store::Store;
-    use crate::tables::Tables;
+    use crate::coordinator::tests::start;
 
     fn open(reply: OpenReply) -> Message {
         let spec = Spec::try_from(SpecDraft::plays()).unwrap();
@@ -321,19 +315,7 @@ mod tests {
     #[tokio::test]
     async fn a_repeat_in_the_same_moment_as_the_upload_is_lost_is_a_new_job() {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::new(folder.path().to_owned());
-        let disk = Disk::new(folder.path().to_owned(), 0);
-        let store = Store::open(folder.path()).await.unwrap();
-        let started = coordinator::start(
-            config,
-            disk,
-            Readers::default(),
-            Some(store),
-            Feed::new(1),
-            Tables::default(),
-        );
-        let started = started.await;
-        let coordinator = started.unwrap();
+        let (coordinator, _) = start(folder.path()).await;
         let (reply, opened) = oneshot::channel();
         coordinator.send(open(reply)).await.unwrap();
         let Ok(Opening::Opened(first)) = opened.await.unwrap() else { panic!("no job") };

@@ -28,7 +28,7 @@ impl Coordinator {
         for aside in store.set_aside().await? {
             self.remember_aside(aside);
         }
-        self.read_spent().await?;
+        self.restore_spent(store.spent().await?);
         for stored in store.open_jobs().await? {
             self.restore_job(stored).await?;
         }

@@ -28,10 +28,10 @@ pub(super) async fn checks(dial: &Dial, wanted: bool) -> Vec<Check> {
         let (slaves, set_aside) = client.slaves().await?;
         let before = unix_ms();
         let view = client.cluster().await;
-        anyhow::Ok(((slaves, set_aside), view, before.midpoint(unix_ms())))
+        anyhow::Ok((slaves, set_aside, view, before.midpoint(unix_ms())))
     };
     let error = match timeout(PATIENCE, asked).await {
-        Ok(Ok(((slaves, set_aside), view, now))) => {
+        Ok(Ok((slaves, set_aside, view, now))) => {
             let mut checks = of_cluster(url, &slaves, view, now);
             checks.extend(liars(&set_aside));
             return checks;
