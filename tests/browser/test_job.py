@@ -174,6 +174,14 @@ def test_a_job_that_is_deleted_elsewhere_is_gone(start, open_page):
     expect(page.locator(".live")).to_have_text("complete")
 
 
+# What chooses a value in the select of a label, as a reader's hand does.
+CHOOSE = """(label, value) => {
+    const select = document.querySelector(`select[aria-label="${label}"]`);
+    select.value = value;
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+}"""
+
+
 def test_many_jobs_come_in_pages_and_are_narrowed_down(start, open_page):
     cluster = start()
     cluster.slave("anna")
@@ -182,6 +190,15 @@ def test_many_jobs_come_in_pages_and_are_narrowed_down(start, open_page):
         cluster.wait(job, "succeeded")
     page = open_page(cluster.url)
     rows = page.locator(".job-list tbody tr")
+    expect(rows).to_have_count(100)
+    expect(page.get_by_role("button", name="More")).to_be_enabled()
+    # Another order and "More" before anything is drawn: the page after this one was of the other order.
+    page.evaluate(f"""() => {{
+        const more = [...document.querySelectorAll(".panel-foot button")].find((button) => button.textContent === "More");
+        ({CHOOSE})("Order", "name asc");
+        more.click();
+    }}""")
+    expect(rows.first).to_contain_text("job-0")
     expect(rows).to_have_count(100)
     page.get_by_role("button", name="More").click()
     expect(rows).to_have_count(120)
@@ -192,3 +209,24 @@ def test_many_jobs_come_in_pages_and_are_narrowed_down(start, open_page):
     page.get_by_role("group", name="State").get_by_role("button", name="All").click()
     page.get_by_label("Order").select_option("Oldest first")
     expect(rows.first).to_contain_text("job-11")
+
+
+def test_choices_made_between_two_frames_all_count(start, open_page):
+    cluster = start()
+    cluster.slave("anna")
+    for name in ("first", "second", "third"):
+        cluster.wait(cluster.submit(b"Song,Date,Number of Plays\na,2026-01-01,1\n", f"?name={name}&priority=high"), "succeeded")
+    cluster.wait(cluster.submit(b"Song,Date,Number of Plays\na,2026-01-01,1\n", "?name=other"), "succeeded")
+    page = open_page(cluster.url)
+    rows = page.locator(".job-list tbody tr")
+    expect(rows).to_have_count(4)
+    page.get_by_role("group", name="State").get_by_role("button", name="Failed").click()
+    expect(page.get_by_text("No job is like that")).to_be_visible()
+    # One task of the page's own: nothing is drawn between the three.
+    page.evaluate(f"""() => {{
+        [...document.querySelectorAll(".filter .segment")].find((button) => button.textContent === "All").click();
+        ({CHOOSE})("Priority", "high");
+        ({CHOOSE})("Order", "opened asc");
+    }}""")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text("first")

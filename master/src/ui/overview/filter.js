@@ -20,17 +20,20 @@ const ORDERS = [
   ["size asc", "Smallest first"],
 ];
 
-/** The form above the list; calls `onChange` with a whole query. */
+/**
+ * The form above the list; calls `onChange` with what was chosen and nothing else: `value` is as old as the last
+ * frame, and whoever chooses twice before the next one would take the first choice back.
+ */
 export function Filter({ value, onChange }) {
   const [name, setName] = useState(value.name);
   const settled = useSettled(name);
   useEffect(() => {
-    if (settled !== value.name) onChange({ ...value, name: settled });
+    if (settled !== value.name) onChange({ name: settled });
   }, [settled]);
   const states = value.states.join();
   const order = (event) => {
     const [sort, way] = event.target.value.split(" ");
-    onChange({ ...value, name, sort, order: way });
+    onChange({ name, sort, order: way });
   };
   return html`<form class="filter" role="search" aria-label="Jobs" onSubmit=${(event) => event.preventDefault()}>
     <input type="search" aria-label="Search jobs by name" placeholder="Search by name" value=${name}
@@ -38,10 +41,10 @@ export function Filter({ value, onChange }) {
     <div class="segments" role="group" aria-label="State">
       ${GROUPS.map(([id, text, group]) => html`<button type="button" key=${id} class="segment"
         aria-pressed=${states === group.join()}
-        onClick=${() => onChange({ ...value, name, states: group })}>${text}</button>`)}
+        onClick=${() => onChange({ name, states: group })}>${text}</button>`)}
     </div>
     <select aria-label="Priority" value=${value.priority}
-      onChange=${(event) => onChange({ ...value, name, priority: event.target.value })}>
+      onChange=${(event) => onChange({ name, priority: event.target.value })}>
       <option value="">Any priority</option>
       ${["high", "default", "low"].map((text) => html`<option key=${text} value=${text}>${text}</option>`)}
     </select>

@@ -27,15 +27,15 @@ export class JobList {
     Object.assign(this, { query: ALL, cursor: null, last: null, problem: null, busy: false, turn: 0 });
   }
 
-  /** Lists other jobs, or the same ones in another order. */
+  /** Lists other jobs, or the same ones in another order: what `wanted` does not name stays as it was chosen. */
   choose(wanted) {
-    this.query = wanted;
+    this.query = { ...this.query, ...wanted };
     return this.load(PAGE);
   }
 
-  /** Asks for the next page. */
+  /** Asks for the next page, once it is known which one that is. */
   more() {
-    return this.load(PAGE, this.cursor);
+    return this.busy ? undefined : this.load(PAGE, this.cursor);
   }
 
   /** Asks again for as many as there are, after the stream had a gap. */
