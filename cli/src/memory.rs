@@ -22,6 +22,28 @@ pub(crate) fn keep_frames() {
     }
 }
 
+/// Gives free memory back to the system every so often. Otherwise what lies between two pages of the store's cache
+/// stays with the process, and it has for good what it needed in its busiest moment. Other C libraries give back what
+/// is free by themselves.
+///
+/// # Errors
+/// Where no thread can be started.
+pub(crate) fn give_back() -> std::io::Result<()> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        /// Seldom, as what is given back may be wanted again, and comes cleared.
+        const PAUSE: std::time::Duration = std::time::Duration::from_secs(15);
+        let work = || loop {
+            std::thread::sleep(PAUSE);
+            // SAFETY: malloc_trim may be called at any time, from any thread, and leaves alone what is in use.
+            #[allow(unsafe_code, reason = "there is no safe way to call it")]
+            let _ = unsafe { libc::malloc_trim(0) };
+        };
+        std::thread::Builder::new().name("memory".to_owned()).spawn(work)?;
+    }
+    Ok(())
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn set(parameter: libc::c_int, value: libc::c_int) {
     // SAFETY: mallopt may be called at any time, and only changes how later allocations are made.

@@ -51,6 +51,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Master(args) => {
             memory::share_arenas();
+            memory::give_back().context("no thread can be started")?;
             let runtime = services()?;
             let ended = runtime.block_on(master::run(&args));
             // Some thread may wait for a database that does not answer.

@@ -33,7 +33,9 @@ pub(crate) enum Db {
 /// A file with a SQLite database.
 #[derive(Clone, Debug)]
 pub(crate) struct SqliteDb {
-    pub(super) pool: SqlitePool,
+    /// One connection, for whoever has the turn.
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
     /// For those who may block.
     pub(super) place: Arc<Place>,
     /// Whose turn it is to write: SQLite has one writer at a time, and lets those that wait ask again and
@@ -57,7 +59,7 @@ impl Db {
         match self {
             Self::Sqlite(file) => {
                 let turn = file.turns.take().await;
-                Ok(Tx::Sqlite(file.pool.begin_with("begin immediate").await?, Some(turn)))
+                Ok(Tx::Sqlite(file.writer.begin_with("begin immediate").await?, Some(turn)))
             }
             Self::Postgres(pool, guard) => {
                 guard.check()?;
@@ -82,7 +84,7 @@ impl Db {
     /// Begins a transaction that sees one moment and writes nothing. Waits for nobody's writing.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         match self {
-            Self::Sqlite(file) => Ok(Tx::Sqlite(file.pool.begin().await?, None)),
+            Self::Sqlite(file) => Ok(Tx::Sqlite(file.readers.begin().await?, None)),
             Self::Postgres(pool, guard) => {
                 guard.check()?;
                 let begin = "begin isolation level repeatable read read only";
@@ -134,7 +136,7 @@ impl Db {
         match self {
             Self::Sqlite(file) => {
                 let query = sqlx::query_with(sql, sqlite_arguments(params)?);
-                let found = query.fetch_all(&file.pool).await?;
+                let found = query.fetch_all(&file.readers).await?;
                 found.iter().map(|row| sqlite_row(row, kinds)).collect()
             }
             Self::Postgres(pool, guard) => {
@@ -157,7 +159,8 @@ impl Db {
         match self {
             Self::Sqlite(file) => {
                 file.place.close();
-                file.pool.close().await;
+                file.readers.close().await;
+                file.writer.close().await;
             }
             Self::Postgres(pool, guard) => {
                 pool.close().await;

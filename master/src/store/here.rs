@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
 use rusqlite::{Connection, OpenFlags, Statement, ToSql};
@@ -17,18 +17,17 @@ use super::StoreError;
 use super::bulk::Bulk;
 use super::value::{Cell, Param, date_of};
 
-/// Connections that are kept for the next transaction: one that writes, one that compares.
-const IDLE: usize = 2;
-
 /// Where such connections come from.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// What each is told first.
-    pragmas: String,
+    /// What each is told first: one that writes, and one that reads.
+    pragmas: [String; 2],
     /// Statements that each keeps prepared.
     statements: usize,
-    idle: Mutex<Vec<Connection>>,
+    /// Those that are kept for the next transaction: one that writes, so that it finds the pages that it had, and
+    /// one that reads.
+    idle: [Mutex<Option<Connection>>; 2],
 }
 
 /// A transaction on the thread that uses it. Rolled back when it is dropped.
@@ -37,29 +36,36 @@ pub(crate) struct Here {
     connection: Option<Connection>,
     place: Arc<Place>,
     /// The turn to write, where it writes.
-    _turn: Option<OwnedMutexGuard<()>>,
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Place {
-    pub(super) fn new(path: &Path, pragmas: String, statements: usize) -> Self {
-        Self { path: path.to_owned(), pragmas, statements, idle: Mutex::default() }
+    /// `pragmas` of a connection that writes, and of one that reads.
+    pub(super) fn new(path: &Path, pragmas: [String; 2], statements: usize) -> Self {
+        Self { path: path.to_owned(), pragmas, statements, idle: Default::default() }
     }
 
-    fn connect(&self) -> Result<Connection, StoreError> {
-        // A panic elsewhere leaves the list as it was.
-        if let Some(idle) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+    fn idle(&self, writes: bool) -> MutexGuard<'_, Option<Connection>> {
+        // A panic elsewhere leaves it as it was.
+        self.idle[usize::from(!writes)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self, writes: bool) -> Result<Connection, StoreError> {
+        if let Some(idle) = self.idle(writes).take() {
             return Ok(idle);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.execute_batch(&self.pragmas)?;
+        connection.execute_batch(&self.pragmas[usize::from(!writes)])?;
         connection.set_prepared_statement_cache_capacity(self.statements);
         Ok(connection)
     }
 
     /// Closes those that are not in use.
     pub(super) fn close(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for writes in [true, false] {
+            *self.idle(writes) = None;
+        }
     }
 }
 
@@ -69,9 +75,9 @@ impl Here {
         place: &Arc<Place>,
         turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Self, StoreError> {
-        let connection = place.connect()?;
+        let connection = place.connect(turn.is_some())?;
         connection.execute_batch(if turn.is_some() { "begin immediate" } else { "begin" })?;
-        Ok(Self { connection: Some(connection), place: Arc::clone(place), _turn: turn })
+        Ok(Self { connection: Some(connection), place: Arc::clone(place), turn })
     }
 
     pub(super) fn commit(self) -> Result<(), StoreError> {
@@ -161,10 +167,7 @@ impl Drop for Here {
         if !connection.is_autocommit() && connection.execute_batch("rollback").is_err() {
             return;
         }
-        let mut idle = self.place.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE {
-            idle.push(connection);
-        }
+        self.place.idle(self.turn.is_some()).get_or_insert(connection);
     }
 }
 

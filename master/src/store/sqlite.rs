@@ -12,12 +12,17 @@ use super::db::SqliteDb;
 use super::here::Place;
 use super::{Db, Dialect, StoreError, Turns, folder, migrate};
 
-/// Connections: one writes, the others read.
-const CONNECTIONS: u32 = 6;
+/// Connections that read.
+const READERS: u32 = 5;
 
-/// Memory that each may take for pages, in KiB, negative as SQLite wants it: the pages of an aggregate of some
-/// hundred thousand groups are changed again by each chunk of an ingest.
+/// Memory that a connection that writes may take for pages, in KiB, negative as SQLite wants it: the pages of an
+/// aggregate of some hundred thousand groups are changed again by each chunk of an ingest. SQLite forgets what a
+/// connection has of the file once another one has written, so all that is written little by little is written by
+/// one and the same.
 const CACHE_KIB: i32 = -16384;
+
+/// The same for one that reads: what it has is mostly out of date, and the system's own cache is next to it.
+const READER_CACHE_KIB: i32 = -4096;
 
 /// Pages of 4 KiB in the log after which they are brought into the file: a page that is changed often is
 /// brought there less often.
@@ -48,28 +53,32 @@ pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY)
-        .pragma("cache_size", CACHE_KIB.to_string())
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", LOG_BYTES.to_string())
         .row_buffer_size(ROWS_AHEAD)
         .statement_cache_capacity(STATEMENTS);
     let store = path.display().to_string();
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options);
-    let pool = pool.await.map_err(|error| damaged(&store, error.to_string()))?;
-    check(&pool, &store).await?;
-    migrate::run(&mut *pool.acquire().await?, Dialect::Sqlite, &store).await?;
-    let place = Arc::new(Place::new(&path, pragmas(), STATEMENTS));
-    Ok(Db::Sqlite(SqliteDb { pool, place, turns: Turns::new(()) }))
+    let pool = async |connections: u32, cache: i32| {
+        let options = options.clone().pragma("cache_size", cache.to_string());
+        let pool = SqlitePoolOptions::new().max_connections(connections).connect_with(options);
+        pool.await.map_err(|error| damaged(&store, error.to_string()))
+    };
+    let writer = pool(1, CACHE_KIB).await?;
+    check(&writer, &store).await?;
+    migrate::run(&mut *writer.acquire().await?, Dialect::Sqlite, &store).await?;
+    let readers = pool(READERS, READER_CACHE_KIB).await?;
+    let place = Arc::new(Place::new(&path, [CACHE_KIB, READER_CACHE_KIB].map(pragmas), STATEMENTS));
+    Ok(Db::Sqlite(SqliteDb { writer, readers, place, turns: Turns::new(()) }))
 }
 
 /// The same settings for connections that are not the pool's. A commit that has been acknowledged outlives a
 /// power cut: `synchronous` is full in both. Where a table is renamed, views that somebody has made of it
 /// stay with its name.
-fn pragmas() -> String {
+fn pragmas(cache: i32) -> String {
     let busy = BUSY.as_millis();
     format!(
         "pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = {busy};
-         pragma cache_size = {CACHE_KIB}; pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
+         pragma cache_size = {cache}; pragma wal_autocheckpoint = {CHECKPOINT_PAGES};
          pragma journal_size_limit = {LOG_BYTES}; pragma legacy_alter_table = on"
     )
 }
