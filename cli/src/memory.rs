@@ -51,3 +51,37 @@ fn set(parameter: libc::c_int, value: libc::c_int) {
     let set = unsafe { libc::mallopt(parameter, value) };
     debug_assert_eq!(set, 1, "glibc has known these parameters since 2.10");
 }
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::give_back;
+
+    fn own_memory() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    #[test]
+    fn what_lies_free_between_what_is_in_use_goes_back() {
+        const BLOCK: usize = 64 << 10;
+        let mut blocks: Vec<Option<Vec<u8>>> = (0..4096).map(|_| Some(vec![1; BLOCK])).collect();
+        // One in each 64 stays, so that no arena has its end free.
+        for (i, block) in blocks.iter_mut().enumerate() {
+            if i % 64 != 63 {
+                *block = None;
+            }
+        }
+        let before = own_memory();
+        assert!(before > 200 << 20, "glibc gave it back by itself: {before}");
+        give_back().unwrap();
+        let began = Instant::now();
+        while own_memory() > before - (200 << 20) {
+            assert!(began.elapsed() < Duration::from_secs(120), "{} of {before}", own_memory());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(blocks.iter().flatten().map(Vec::len).sum::<usize>(), 64 * BLOCK);
+    }
+}

@@ -1,8 +1,6 @@
 //! Bounded memory: input and groups may be larger than what a process may have.
 
-use tally_tests::{Cluster, Options, eventually, input};
-
-use crate::ingest::{ingest, many, products};
+use tally_tests::{Cluster, Options, input};
 
 /// Address space for each process, in bytes; the threads' stacks and the allocator's arenas, of
 /// which little is ever touched, are counted in it.
@@ -28,23 +26,6 @@ fn a_master_holds_neither_input_nor_groups() {
     cluster.count(&file, &[]);
     let peak = cluster.master().peak_memory();
     assert!(peak < 150 << 20, "{} MiB", peak >> 20);
-}
-
-#[test]
-fn a_master_gives_back_what_it_needs_no_more() {
-    let mut cluster = Cluster::start(1);
-    let rows = many(50_000, "a description that is long enough to be one");
-    for turn in 0..4 {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(name, sku, text)| (name.clone(), sku.clone(), format!("{text} {turn}")))
-            .collect();
-        ingest(&cluster, "table=products&preset=products", products(&rows).as_bytes());
-    }
-    let peak = cluster.master().peak_own_memory();
-    eventually("the master is small again", || {
-        (cluster.master().own_memory() < peak * 2 / 3).then_some(())
-    });
 }
 
 #[test]

@@ -155,14 +155,6 @@ impl Process {
         self.peak_memory() - self.status("RssFile:")
     }
 
-    /// The same as it is now.
-    ///
-    /// # Panics
-    /// See [`Process::peak_memory`].
-    pub fn own_memory(&self) -> u64 {
-        self.status("RssAnon:")
-    }
-
     /// A line of what the kernel says of it, in bytes.
     fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
