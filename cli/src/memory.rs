@@ -53,8 +53,9 @@ fn set(parameter: libc::c_int, value: libc::c_int) {
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::give_back;
 
@@ -77,11 +78,11 @@ mod tests {
         let before = own_memory();
         assert!(before > 200 << 20, "glibc gave it back by itself: {before}");
         give_back().unwrap();
-        let began = Instant::now();
-        while own_memory() > before - (200 << 20) {
-            assert!(began.elapsed() < Duration::from_secs(120), "{} of {before}", own_memory());
+        let given_back = (0..1200).any(|_| {
             std::thread::sleep(Duration::from_millis(100));
-        }
+            own_memory() < before - (200 << 20)
+        });
+        assert!(given_back, "{} of {before}", own_memory());
         assert_eq!(blocks.iter().flatten().map(Vec::len).sum::<usize>(), 64 * BLOCK);
     }
 }
