@@ -21,13 +21,30 @@ use super::value::{Cell, Param, date_of};
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
-    /// What each is told first: one that writes, and one that reads.
-    pragmas: [String; 2],
     /// Statements that each keeps prepared.
     statements: usize,
-    /// Those that are kept for the next transaction: one that writes, so that it finds the pages that it had, and
-    /// one that reads.
-    idle: [Mutex<Option<Connection>>; 2],
+    /// Apart, so that one that writes finds the pages that it had.
+    writer: Spare,
+    reader: Spare,
+}
+
+/// A connection that is kept for the next transaction of its kind.
+#[derive(Debug)]
+struct Spare {
+    /// What one of the kind is told first.
+    pragmas: String,
+    idle: Mutex<Option<Connection>>,
+}
+
+impl Spare {
+    fn new(pragmas: String) -> Self {
+        Self { pragmas, idle: Mutex::default() }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A panic elsewhere leaves it as it was.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A transaction on the thread that uses it. Rolled back when it is dropped.
@@ -40,32 +57,32 @@ pub(crate) struct Here {
 }
 
 impl Place {
-    /// `pragmas` of a connection that writes, and of one that reads.
-    pub(super) fn new(path: &Path, pragmas: [String; 2], statements: usize) -> Self {
-        Self { path: path.to_owned(), pragmas, statements, idle: Default::default() }
+    /// `writer` and `reader` are what connections that write, and those that read, are told first.
+    pub(super) fn new(path: &Path, writer: String, reader: String, statements: usize) -> Self {
+        let (writer, reader) = (Spare::new(writer), Spare::new(reader));
+        Self { path: path.to_owned(), statements, writer, reader }
     }
 
-    fn idle(&self, writes: bool) -> MutexGuard<'_, Option<Connection>> {
-        // A panic elsewhere leaves it as it was.
-        self.idle[usize::from(!writes)].lock().unwrap_or_else(PoisonError::into_inner)
+    fn spare(&self, writes: bool) -> &Spare {
+        if writes { &self.writer } else { &self.reader }
     }
 
     fn connect(&self, writes: bool) -> Result<Connection, StoreError> {
-        if let Some(idle) = self.idle(writes).take() {
+        let spare = self.spare(writes);
+        if let Some(idle) = spare.idle().take() {
             return Ok(idle);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.execute_batch(&self.pragmas[usize::from(!writes)])?;
+        connection.execute_batch(&spare.pragmas)?;
         connection.set_prepared_statement_cache_capacity(self.statements);
         Ok(connection)
     }
 
     /// Closes those that are not in use.
     pub(super) fn close(&self) {
-        for writes in [true, false] {
-            *self.idle(writes) = None;
-        }
+        *self.writer.idle() = None;
+        *self.reader.idle() = None;
     }
 }
 
@@ -167,7 +184,7 @@ impl Drop for Here {
         if !connection.is_autocommit() && connection.execute_batch("rollback").is_err() {
             return;
         }
-        self.place.idle(self.turn.is_some()).get_or_insert(connection);
+        self.place.spare(self.turn.is_some()).idle().get_or_insert(connection);
     }
 }
 

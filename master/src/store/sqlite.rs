@@ -17,8 +17,8 @@ const READERS: u32 = 5;
 
 /// Memory that a connection that writes may take for pages, in KiB, negative as SQLite wants it: the pages of an
 /// aggregate of some hundred thousand groups are changed again by each chunk of an ingest. SQLite forgets what a
-/// connection has of the file once another one has written, so all that is written little by little is written by
-/// one and the same.
+/// connection has of the file once another one has written, so there are two that write: one for rows of
+/// tables, one for all else.
 const CACHE_KIB: i32 = -16384;
 
 /// The same for one that reads: what it has is mostly out of date, and the system's own cache is next to it.
@@ -67,7 +67,8 @@ pub(super) async fn open(data: &Path) -> Result<Db, StoreError> {
     check(&writer, &store).await?;
     migrate::run(&mut *writer.acquire().await?, Dialect::Sqlite, &store).await?;
     let readers = pool(READERS, READER_CACHE_KIB).await?;
-    let place = Arc::new(Place::new(&path, [CACHE_KIB, READER_CACHE_KIB].map(pragmas), STATEMENTS));
+    let (write, read) = (pragmas(CACHE_KIB), pragmas(READER_CACHE_KIB));
+    let place = Arc::new(Place::new(&path, write, read, STATEMENTS));
     Ok(Db::Sqlite(SqliteDb { writer, readers, place, turns: Turns::new(()) }))
 }
 
